@@ -1,0 +1,1 @@
+"""Where it runs: Ray sessions, resources, the endpoint, the command line."""

@@ -1,0 +1,1 @@
+"""What runs on the cluster and ends: one file is one job, `python -m jobs.<name> SPEC`."""

@@ -1,0 +1,227 @@
+"""The spec: what a user asks for, as frozen pydantic models that refuse an unknown key.
+
+Text becomes a `Spec` once, in `raymill.spec_text`; everything after works on the values here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+
+FeatureType = Literal["number", "category", "boolean", "timestamp"]
+METRICS = {
+    "classification": ("roc_auc", "accuracy", "precision_macro", "recall_macro", "f1", "f1_macro", "log_loss"),
+    "regression": ("r2", "rmse", "mae"),
+}
+LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
+
+
+class Section(BaseModel):
+    """Frozen, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Threshold(Section):
+    """A two-class target: true where the column reaches a value."""
+
+    column: str
+    at_least: float
+
+
+class TaskSpec(Section):
+    type: Literal["classification", "regression"]
+    target: str | Threshold = Field(description="a column, or {column, at_least} for a threshold on one")
+
+    @property
+    def column(self) -> str:
+        return self.target if isinstance(self.target, str) else self.target.column
+
+    @model_validator(mode="after")
+    def _threshold_needs_classes(self) -> TaskSpec:
+        if self.type == "regression" and isinstance(self.target, Threshold):
+            raise ValueError("a threshold (at_least) makes two classes; use type: classification")
+        return self
+
+
+class SplitSpec(Section):
+    by: Literal["random", "group", "time"] = "random"
+    column: str | None = Field(None, description="the group or time column; none for random")
+    train: float = Field(0.8, gt=0, lt=1)
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.1, gt=0, lt=1)
+    seed: int = Field(0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SplitSpec:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train, validation and test must add up to 1, not {total:g}")
+        if self.by == "random" and self.column is not None:
+            raise ValueError("a random split takes no column; use by: group or by: time, or data.key")
+        if self.by != "random" and self.column is None:
+            raise ValueError(f"a split by {self.by} needs a column")
+        return self
+
+
+class DataSpec(Section):
+    source: str = Field(description="csv or parquet: a file, a glob or a folder, local or s3://; or bundled:NAME")
+    key: tuple[str, ...] = Field((), description="columns that identify a row; default: its content")
+    split: SplitSpec = SplitSpec()
+
+
+class FeatureSpec(Section):
+    type: FeatureType
+
+
+class FeaturesSpec(BaseModel):
+    """`ignore` lists columns to leave out; any other key is a column with its type."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, FeatureSpec] = Field(init=False)
+    ignore: tuple[str, ...] = ()
+
+    @property
+    def types(self) -> dict[str, FeatureType]:
+        return {name: feature.type for name, feature in (self.__pydantic_extra__ or {}).items()}
+
+
+class LinearSpec(Section):
+    type: Literal["linear"]
+
+
+class MlpSpec(Section):
+    """A multilayer perceptron in the simplified form of RealMLP (Holzmüller et al. 2024, arXiv 2407.04491)."""
+
+    type: Literal["mlp"] = "mlp"
+    hidden: tuple[PositiveInt, ...] = (256, 256, 256)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class ImportedSpec(Section):
+    """A function of the user's own: `build_model(layout, task, **options) -> nn.Module`."""
+
+    import_: str = Field(alias="import", pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")
+    options: dict[str, Any] = {}
+
+
+class OptimizerSpec(Section):
+    type: Literal["adamw"] = "adamw"
+    lr: float | None = Field(None, gt=0, description="peak learning rate; default by model")
+    weight_decay: float = Field(0.0, ge=0)
+    beta2: float = Field(0.95, gt=0, lt=1)
+
+
+class ScheduleSpec(Section):
+    type: Literal["cosine", "constant"] = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps spent warming up")
+
+
+class EarlyStoppingSpec(Section):
+    patience: PositiveInt = Field(description="epochs without a better validation loss before training ends")
+
+
+class TrainSpec(Section):
+    epochs: PositiveInt = 100
+    batch_size: PositiveInt = Field(256, description="global: over all workers together")
+    optimizer: OptimizerSpec = OptimizerSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    workers: PositiveInt = 1
+    cpus_per_worker: float = Field(0.5, gt=0)
+    gpus_per_worker: float = Field(0, ge=0)
+    early_stopping: EarlyStoppingSpec | None = None
+    checkpoint_every: str | PositiveInt = Field("60s", description="seconds with an s, or a number of steps")
+    precision: Literal["auto", "float32", "float64", "bf16"] = "auto"
+    seed: int = Field(0, ge=0, lt=2**63)
+
+    @field_validator("checkpoint_every")
+    @classmethod
+    def _cadence(cls, value: str | int) -> str | int:
+        if isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+)?s", value):
+            raise ValueError(f"write seconds as 60s or steps as 500, not {value!r}")
+        return value
+
+    @property
+    def checkpoint_every_s(self) -> float | None:
+        return float(self.checkpoint_every[:-1]) if isinstance(self.checkpoint_every, str) else None
+
+    @property
+    def checkpoint_every_steps(self) -> int | None:
+        return self.checkpoint_every if isinstance(self.checkpoint_every, int) else None
+
+
+class GateSpec(Section):
+    metric: str | None = Field(None, description="default: roc_auc, or r2 for regression")
+    min_gain: float = 0.0
+    must_beat: tuple[Literal["linear", "gradient_boosting"], ...] = ()
+
+
+class EvaluateSpec(Section):
+    metrics: tuple[str, ...] | None = Field(None, description="shown at the end; all are always measured")
+    slices: tuple[str, ...] = Field((), description="columns whose values get metrics of their own")
+    gate: GateSpec = GateSpec()
+
+
+class ReplicasSpec(Section):
+    min: PositiveInt = 1
+    max: PositiveInt = 2
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ReplicasSpec:
+        if self.max < self.min:
+            raise ValueError(f"max ({self.max}) is less than min ({self.min})")
+        return self
+
+
+class ServeSpec(Section):
+    route: str = Field("/", pattern=r"^/([\w.-]+(/[\w.-]+)*)?$")
+    host: str = Field("127.0.0.1", description="the address it listens on")
+    port: int = Field(8000, ge=1, le=65535)
+    replicas: ReplicasSpec = ReplicasSpec()
+    cpus: float = Field(0.5, gt=0)
+    target_ongoing_requests: PositiveInt = 16
+    max_batch_size: PositiveInt = 256
+
+
+class Spec(Section):
+    """One YAML file: from a table to an endpoint."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")
+    task: TaskSpec
+    data: DataSpec
+    features: FeaturesSpec = FeaturesSpec()
+    model: Annotated[LinearSpec | MlpSpec | ImportedSpec, Field(union_mode="smart")] = MlpSpec()
+    train: TrainSpec = TrainSpec()
+    evaluate: EvaluateSpec = EvaluateSpec()
+    serve: ServeSpec = ServeSpec()
+    store: str = Field(".raymill", description="a folder or s3:// prefix; default: .raymill beside the spec")
+    tracking: str | None = Field(None, description="an MLflow tracking URI; default: SQLite in the store")
+
+    @property
+    def gate_metric(self) -> str:
+        default = "roc_auc" if self.task.type == "classification" else "r2"
+        return self.evaluate.gate.metric or default
+
+    @model_validator(mode="after")
+    def _metrics_fit_the_task(self) -> Spec:
+        known = METRICS[self.task.type]
+        for name in (*(self.evaluate.metrics or ()), self.gate_metric):
+            if name not in known:
+                raise ValueError(
+                    f"evaluate: {name!r} is no metric of {self.task.type}; choose from {', '.join(known)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _target_is_no_feature(self) -> Spec:
+        if self.task.column in self.features.types:
+            raise ValueError(f"features: {self.task.column!r} is the target")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """The resolved spec, every default written out; `Spec.model_validate` reads it back."""
+        return self.model_dump(mode="json", by_alias=True)

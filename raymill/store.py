@@ -1,0 +1,151 @@
+"""The store: a folder or an s3:// prefix that holds all state, and the only file that touches either.
+
+A path inside a store is relative, with forward slashes. A write is whole or absent: a local file is written
+under a temporary name in its folder and renamed; an S3 object appears when its upload is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from raymill.errors import StoreError
+
+_REMEDY = "Check that it exists, that you may read and write it, and that its disk has room; then type the command again."
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One stored file: its path relative to the store, its size and a mark that changes when it does."""
+
+    path: str
+    size_bytes: int
+    changed_ns: int
+
+
+class Store:
+    """A root URI and what may be done under it. Cheap to make and picklable: it holds only the URI."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
+
+    def __repr__(self) -> str:
+        return f"Store({self.uri!r})"
+
+    def child(self, path: str) -> Store:
+        """The store rooted at a folder of this one."""
+        return Store(f"{self.uri}/{path}")
+
+    @property
+    def is_local(self) -> bool:
+        return "://" not in self.uri
+
+    def local_path(self, path: str = "") -> Path:
+        """The path on this machine's disk; only a local store has one."""
+        if not self.is_local:
+            raise StoreError(f"{self.uri} is not a folder of this machine.", "Name a local folder.")
+        return Path(self.uri) / path
+
+    def read_bytes(self, path: str) -> bytes:
+        with self._translated("read", path), self.open(path) as stream:
+            data: bytes = stream.read()
+            return data
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        with self.create(path) as sink:
+            sink.write(data)
+
+    def read_json(self, path: str) -> Any:
+        return json.loads(self.read_bytes(path))
+
+    def write_json(self, path: str, value: Any) -> None:
+        self.write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+    def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
+        with self._translated("read", path), self.open(path) as source:
+            return pq.read_table(source, columns=columns)
+
+    def write_table(self, path: str, table: pa.Table) -> int:
+        """Writes Parquet, whole or not at all; returns its size in bytes."""
+        with self.create(path) as sink:
+            pq.write_table(table, sink, compression="zstd", compression_level=1)
+            return int(sink.tell())
+
+    def open(self, path: str) -> pa.NativeFile:
+        """A readable, seekable Arrow file."""
+        with self._translated("read", path):
+            filesystem, root = self._filesystem()
+            return filesystem.open_input_file(f"{root}/{path}" if path else root)
+
+    @contextlib.contextmanager
+    def create(self, path: str) -> Iterator[pa.NativeFile]:
+        """A writable Arrow file that appears under its name when the block ends, and never on an error."""
+        with self._translated("write", path):
+            filesystem, root = self._filesystem()
+            final = f"{root}/{path}"
+            if not self.is_local:
+                with filesystem.open_output_stream(final) as sink:
+                    yield sink
+                return
+            partial = f"{final}.{uuid.uuid4().hex[:8]}.partial"
+            Path(final).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with filesystem.open_output_stream(partial) as sink:
+                    yield sink
+                os.replace(partial, final)
+            finally:
+                Path(partial).unlink(missing_ok=True)
+
+    def exists(self, path: str) -> bool:
+        with self._translated("read", path):
+            filesystem, root = self._filesystem()
+            info = filesystem.get_file_info(f"{root}/{path}" if path else root)
+            return bool(info.type != pafs.FileType.NotFound)
+
+    def files(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
+        """Files under a folder in name order, without half-written ones; empty if there is no such folder."""
+        with self._translated("list", path):
+            filesystem, root = self._filesystem()
+            base = f"{root}/{path}" if path else root
+            selector = pafs.FileSelector(base, recursive=recursive, allow_not_found=True)
+            found = [f for f in filesystem.get_file_info(selector) if f.type == pafs.FileType.File]
+        keep = [
+            FileInfo(f.path[len(root) + 1 :], f.size, f.mtime_ns or 0)
+            for f in found
+            if not f.path.endswith(".partial")
+        ]
+        return sorted(keep, key=lambda f: f.path)
+
+    def delete(self, path: str) -> None:
+        """Deletes a file or a whole folder; absent is fine."""
+        with self._translated("delete", path):
+            filesystem, root = self._filesystem()
+            info = filesystem.get_file_info(f"{root}/{path}")
+            if info.type == pafs.FileType.Directory:
+                filesystem.delete_dir(info.path)
+            elif info.type == pafs.FileType.File:
+                filesystem.delete_file(info.path)
+
+    def _filesystem(self) -> tuple[pafs.FileSystem, str]:
+        if self.is_local:
+            return pafs.LocalFileSystem(), self.uri
+        filesystem, root = pafs.FileSystem.from_uri(self.uri)
+        return filesystem, root
+
+    @contextlib.contextmanager
+    def _translated(self, verb: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            where = f"{self.uri}/{path}" if path else self.uri
+            raise StoreError(f"Could not {verb} {where}: {error}.", _REMEDY) from error

@@ -1,0 +1,44 @@
+"""The task: what is predicted, in which classes or units, and how a target becomes a number to learn."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A frozen learning task, complete once the train split has been seen.
+
+    classification: `classes` are the labels in index order; a target is an index into them.
+    regression: a target is standardised as `(y - mean) / scale`, both from train rows only.
+    """
+
+    kind: Literal["classification", "regression"]
+    target: str
+    at_least: float | None = None
+    classes: tuple[str, ...] = ()
+    mean: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """Columns of the model's output: logits per class, or one standardised value."""
+        return len(self.classes) if self.kind == "classification" else 1
+
+    def standardise(self, values: np.ndarray) -> np.ndarray:
+        """Regression targets in their own units to `(rows,) float32` in learning units."""
+        return ((values - self.mean) / self.scale).astype(np.float32)
+
+    def restore(self, values: np.ndarray) -> np.ndarray:
+        """Learning units back to the target's own units, `(rows,) float64`."""
+        return values.astype(np.float64) * self.scale + self.mean
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Task:
+        return cls(**(data | {"classes": tuple(data["classes"])}))

@@ -1,0 +1,1 @@
+"""What runs on the cluster and does not end: the Ray Serve application."""
