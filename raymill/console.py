@@ -25,10 +25,14 @@ class Console:
         self.stream.write(f"\r\x1b[K{text}\n" if self.live else f"{text}\n")
         self.stream.flush()
 
+    def bar(self, label: str, total: int) -> Progress:
+        """A bar from 0 to `total` units, to be closed by its owner."""
+        return Progress(self, label, total)
+
     @contextlib.contextmanager
     def progress(self, label: str, total: int) -> Iterator[Progress]:
         """A bar from 0 to `total` units that vanishes when the block ends."""
-        bar = Progress(self, label, total)
+        bar = self.bar(label, total)
         try:
             yield bar
         finally:

@@ -9,6 +9,7 @@ RaymillError
 │   ├── StoreError               a folder or bucket that can't be read or written
 │   ├── TrackerError             MLflow can't be reached or refuses
 │   └── WorkerLost               a process or node died
+├── Interrupted         exit 130 you: Ctrl-C or SIGTERM; the same command continues
 └── InternalError       exit 70  us: please report it, with the traceback of --debug
 
 Each carries two sentences: what happened, naming the thing and the value found, and what to do about it.
@@ -19,6 +20,7 @@ from __future__ import annotations
 __all__ = [
     "DataError",
     "InternalError",
+    "Interrupted",
     "MachineError",
     "RaymillError",
     "ResourceError",
@@ -81,6 +83,12 @@ class TrackerError(MachineError):
 
 class WorkerLost(MachineError):
     """A worker process or its node died."""
+
+
+class Interrupted(RaymillError):
+    """Stopped by Ctrl-C or SIGTERM, with everything so far kept."""
+
+    exit_code = 130
 
 
 class InternalError(RaymillError):

@@ -12,7 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator,
 
 FeatureType = Literal["number", "category", "boolean", "timestamp"]
 METRICS = {
-    "classification": ("roc_auc", "accuracy", "precision_macro", "recall_macro", "f1", "f1_macro", "log_loss"),
+    "classification": (
+        "roc_auc",
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "precision_macro",
+        "recall_macro",
+        "f1_macro",
+        "log_loss",
+    ),
     "regression": ("r2", "rmse", "mae"),
 }
 LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
@@ -67,7 +77,9 @@ class SplitSpec(Section):
 
 
 class DataSpec(Section):
-    source: str = Field(description="csv or parquet: a file, a glob or a folder, local or s3://; or bundled:NAME")
+    source: str = Field(
+        description="csv or parquet: a file, a glob or a folder, local or s3://; or bundled:NAME"
+    )
     key: tuple[str, ...] = Field((), description="columns that identify a row; default: its content")
     split: SplitSpec = SplitSpec()
 
@@ -115,8 +127,10 @@ class OptimizerSpec(Section):
 
 
 class ScheduleSpec(Section):
-    type: Literal["cosine", "constant"] = "cosine"
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps spent warming up")
+    type: Literal["coslog4", "cosine", "constant"] = "coslog4"
+    warmup: float = Field(
+        0.05, ge=0, lt=1, description="share of all steps spent warming up (not with coslog4)"
+    )
 
 
 class EarlyStoppingSpec(Section):
@@ -131,7 +145,11 @@ class TrainSpec(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     workers: PositiveInt = 1
-    cpus_per_worker: float = Field(0.5, gt=0)
+    cpus_per_worker: float | None = Field(
+        None,
+        gt=0,
+        description="default: asks Ray for half a CPU, and uses the node's cores divided by its workers",
+    )
     gpus_per_worker: float = Field(0, ge=0)
     early_stopping: EarlyStoppingSpec | None = None
     checkpoint_every: str | PositiveInt = Field("60s", description="seconds with an s, or a number of steps")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +20,9 @@ import pyarrow.parquet as pq
 
 from raymill.errors import StoreError
 
-_REMEDY = "Check that it exists, that you may read and write it, and that its disk has room; then type the command again."
+_REMEDY = (
+    "Check that it exists, that you may read and write it, and that its disk has room; then type the command again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,19 @@ class FileInfo:
     path: str
     size_bytes: int
     changed_ns: int
+
+
+def encode_table(table: pa.Table) -> bytes:
+    """A table as the bytes of a Parquet file; the same table gives the same bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", compression_level=1)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def decode_table(data: bytes, columns: list[str] | None = None) -> pa.Table:
+    """The table, or some of its columns, in the bytes of a Parquet file."""
+    return pq.read_table(pa.BufferReader(data), columns=columns)
 
 
 class Store:
@@ -88,6 +102,12 @@ class Store:
             return filesystem.open_input_file(f"{root}/{path}" if path else root)
 
     @contextlib.contextmanager
+    def reading(self, path: str) -> Iterator[pa.NativeFile]:
+        """An open file for the length of a block; an OSError while it is read is a StoreError too."""
+        with self._translated("read", path), self.open(path) as stream:
+            yield stream
+
+    @contextlib.contextmanager
     def create(self, path: str) -> Iterator[pa.NativeFile]:
         """A writable Arrow file that appears under its name when the block ends, and never on an error."""
         with self._translated("write", path):
@@ -102,7 +122,7 @@ class Store:
             try:
                 with filesystem.open_output_stream(partial) as sink:
                     yield sink
-                os.replace(partial, final)
+                Path(partial).replace(final)
             finally:
                 Path(partial).unlink(missing_ok=True)
 
@@ -112,6 +132,13 @@ class Store:
             info = filesystem.get_file_info(f"{root}/{path}" if path else root)
             return bool(info.type != pafs.FileType.NotFound)
 
+    def stat(self, path: str) -> FileInfo | None:
+        """What is known of one file; None if there is no file of that name."""
+        with self._translated("read", path):
+            filesystem, root = self._filesystem()
+            info = filesystem.get_file_info(f"{root}/{path}" if path else root)
+        return FileInfo(path, info.size, info.mtime_ns or 0) if info.type == pafs.FileType.File else None
+
     def files(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
         """Files under a folder in name order, without half-written ones; empty if there is no such folder."""
         with self._translated("list", path):
@@ -120,9 +147,7 @@ class Store:
             selector = pafs.FileSelector(base, recursive=recursive, allow_not_found=True)
             found = [f for f in filesystem.get_file_info(selector) if f.type == pafs.FileType.File]
         keep = [
-            FileInfo(f.path[len(root) + 1 :], f.size, f.mtime_ns or 0)
-            for f in found
-            if not f.path.endswith(".partial")
+            FileInfo(f.path[len(root) + 1 :], f.size, f.mtime_ns or 0) for f in found if not f.path.endswith(".partial")
         ]
         return sorted(keep, key=lambda f: f.path)
 

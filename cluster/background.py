@@ -1,0 +1,38 @@
+"""A function that runs as one Ray task beside the rest of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from cluster.failures import unwrap
+
+_CPUS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A started task. Its function and arguments must be picklable; it is retried when its process or node dies."""
+
+    ref: ray.ObjectRef
+
+    @classmethod
+    def start(cls, function: Callable[..., Any], *args: Any) -> Background:
+        return cls(ray.remote(num_cpus=_CPUS, max_retries=2)(function).remote(*args))
+
+    @property
+    def is_done(self) -> bool:
+        return bool(ray.wait([self.ref], timeout=0)[0])
+
+    def wait(self) -> Any:
+        """The function's result. Raises what it raised."""
+        try:
+            return ray.get(self.ref)
+        except ray.exceptions.RayError as error:
+            raise unwrap(error) from error
+
+    def cancel(self) -> None:
+        ray.cancel(self.ref, force=True)

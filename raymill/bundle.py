@@ -1,0 +1,107 @@
+"""The bundle: everything that turns a raw row into a score, as data: bundle.json and weights.safetensors.
+
+Loading one runs no code but the installed package's and, for `model: {import: ...}`, that module's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from safetensors.torch import load, save
+from torch import nn
+
+from raymill.errors import DataError
+from raymill.models import ModelSpec, build_model
+from raymill.schema import Schema
+from raymill.store import Store
+from raymill.task import Task
+from raymill.transform import Transform
+
+FORMAT = 1
+FILES = ("bundle.json", "weights.safetensors")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A trained model and its lineage; `digest` is the SHA-256 of bundle.json, which holds that of the weights."""
+
+    schema: Schema
+    transform: Transform
+    task: Task
+    model: ModelSpec
+    spec: dict[str, Any]
+    lineage: dict[str, Any]
+    weights: dict[str, torch.Tensor]
+    digest: str
+
+    @classmethod
+    def write(
+        cls,
+        store: Store,
+        *,
+        schema: Schema,
+        transform: Transform,
+        task: Task,
+        model: ModelSpec,
+        spec: dict[str, Any],
+        lineage: dict[str, Any],
+        network: nn.Module,
+    ) -> str:
+        """Writes a bundle into a store, bundle.json last; returns its digest."""
+        weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        data = save(weights)
+        document = {
+            "format": FORMAT,
+            "schema": schema.to_json(),
+            "transform": transform.to_json(),
+            "task": task.to_json(),
+            "layout": transform.layout.to_json(),
+            "model": model.model_dump(mode="json", by_alias=True),
+            "spec": spec,
+            "lineage": lineage,
+            "weights_sha256": hashlib.sha256(data).hexdigest(),
+        }
+        text = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+        store.write_bytes("weights.safetensors", data)
+        store.write_bytes("bundle.json", text)
+        return hashlib.sha256(text).hexdigest()
+
+    @classmethod
+    def read(cls, uri: str, digest: str | None = None) -> Bundle:
+        """Reads and verifies a bundle. Raises DataError when it isn't the one that `digest` names, or is damaged."""
+        store = Store(uri)
+        text, data = (store.read_bytes(name) for name in FILES)
+        found = hashlib.sha256(text).hexdigest()
+        if digest is not None and found != digest:
+            raise _damaged(uri, f"its digest is {found[:12]}, not {digest[:12]}")
+        document = json.loads(text)
+        if document["format"] != FORMAT:
+            raise _damaged(uri, f"its format is {document['format']}, and this raymill reads {FORMAT}")
+        if hashlib.sha256(data).hexdigest() != document["weights_sha256"]:
+            raise _damaged(uri, "its weights don't match their digest")
+        return cls(
+            schema=Schema.from_json(document["schema"]),
+            transform=Transform.from_json(document["transform"]),
+            task=Task.from_json(document["task"]),
+            model=TypeAdapter(ModelSpec).validate_python(document["model"]),
+            spec=document["spec"],
+            lineage=document["lineage"],
+            weights=load(data),
+            digest=found,
+        )
+
+    def network(self) -> nn.Module:
+        """The trained network, ready to score."""
+        model = build_model(self.model, self.transform.layout, self.task)
+        dtype = next((w.dtype for w in self.weights.values() if w.is_floating_point()), torch.float32)
+        model.to(dtype).load_state_dict(self.weights)
+        return model.eval()
+
+
+def _damaged(uri: str, reason: str) -> DataError:
+    return DataError(f"The bundle {uri} can't be used: {reason}.", "Train again, or name another version.")

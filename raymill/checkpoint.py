@@ -1,0 +1,72 @@
+"""Checkpoints: one safetensors object each, named by step and content, so that a torn one is never used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+
+from raymill.errors import StoreError
+from raymill.store import Store
+
+_NAME = re.compile(r"step-(\d{10})-([0-9a-f]{16})\.safetensors$")
+_KEEP = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Tensors by name and the plain facts beside them, as they were after global step `step`."""
+
+    step: int
+    tensors: dict[str, torch.Tensor]
+    facts: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run, in a folder of the store; the newest two are kept."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self.store = store
+        self.folder = folder
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Writes a checkpoint whole, then removes the older ones."""
+        contiguous = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
+        facts = json.dumps({"step": checkpoint.step, **checkpoint.facts})
+        data = save(contiguous, metadata={"facts": facts})
+        name = f"step-{checkpoint.step:010d}-{_digest(data)}.safetensors"
+        self.store.write_bytes(f"{self.folder}/{name}", data)
+        for old in self._names()[:-_KEEP]:
+            self.store.delete(old)
+
+    def newest(self) -> tuple[Checkpoint | None, list[str]]:
+        """The newest checkpoint that verifies, and the names of newer ones that did not."""
+        torn = []
+        for name in reversed(self._names()):
+            try:
+                return self._read(name), torn
+            except StoreError:
+                torn.append(name)
+        return None, torn
+
+    def _names(self) -> list[str]:
+        return [f.path for f in self.store.files(self.folder) if _NAME.search(f.path)]
+
+    def _read(self, name: str) -> Checkpoint:
+        data = self.store.read_bytes(name)
+        match = _NAME.search(name)
+        if match is None or _digest(data) != match.group(2):
+            raise StoreError(f"The checkpoint {name} is damaged.", "The one before it is used.")
+        header_bytes = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + header_bytes])["__metadata__"]
+        facts = json.loads(metadata["facts"])
+        return Checkpoint(step=facts.pop("step"), tensors=load(data), facts=facts)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,284 @@
+"""The training loop: epochs, order, step, checkpoint, early stopping. It knows torch and no Ray.
+
+What it needs from outside is passed in: where checkpoints go, who hears of a finished epoch, whether to stop.
+Run it under Ray Train, torchrun or alone: `fit` sees only a `World`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from raymill.checkpoint import Checkpoint, Checkpoints
+from raymill.errors import DataError, UserError
+from raymill.history import EpochRecord
+from raymill.models import has_batch_statistics, parameter_groups
+from raymill.order import EpochOrder, Order
+from raymill.rows import Batch, RowMatrix
+from raymill.schedule import learning_rate_factor
+from raymill.spec import TrainSpec
+from raymill.world import World
+
+_EVALUATION_ROWS = 8192
+Status = Literal["finished", "stopped early", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What the loop needs from outside; each call comes from rank 0 only, but `should_stop`."""
+
+    checkpoints: Checkpoints | None = None
+    report: Callable[[EpochRecord], None] = lambda record: None
+    flush: Callable[[], None] = lambda: None
+    say: Callable[[str], None] = lambda text: None
+    should_stop: Callable[[], bool] = lambda: False
+    on_step: Callable[[int], None] = lambda step: None
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How training ended; the model holds the weights of `best_epoch` unless it was interrupted."""
+
+    status: Status
+    epochs: int
+    steps: int
+    best_epoch: int
+    best_loss: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """Where training is and what it has seen: with the weights and the optimizer, all that a checkpoint holds."""
+
+    epoch: int = 0
+    step: int = 0
+    global_step: int = 0
+    loss_sum: float | torch.Tensor = 0.0
+    rows: int = 0
+    seconds: float = 0.0
+    best_epoch: int = 0
+    best_loss: float = math.inf
+    stopped_early: bool = False
+
+    def begin_next_epoch(self) -> None:
+        self.epoch += 1
+        self.step = self.rows = 0
+        self.loss_sum = self.seconds = 0.0
+
+
+@dataclass(kw_only=True)
+class Loop:
+    """One training run in one process: data, model and recipe are given; `fit` does the rest."""
+
+    model: nn.Module
+    rows: RowMatrix
+    validation: RowMatrix
+    order: Order
+    recipe: TrainSpec
+    learning_rate: float
+    world: World
+    hooks: Hooks
+    progress: Progress = field(default_factory=Progress)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.world.size > 1 and has_batch_statistics(self.model):
+            raise UserError(
+                "The model has batch norm, which sees only one worker's share of a batch.",
+                "Use train.workers=1, or layer norm.",
+            )
+        groups = parameter_groups(self.model)
+        self.parameters = [p for parameters, _ in groups for p in parameters]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": parameters, "factor": factor} for parameters, factor in groups],
+            lr=self.learning_rate,
+            betas=(0.9, self.recipe.optimizer.beta2),
+            weight_decay=self.recipe.optimizer.weight_decay,
+            fused=True,
+        )
+        self.saved_at_s = self.hooks.clock()
+
+    def fit(self) -> Fit:
+        """Trains from the newest checkpoint to the last epoch, an early stop or an interruption."""
+        self.world.broadcast(list(self.model.state_dict().values()))
+        self._restore()
+        while self.progress.epoch < self.recipe.epochs and not self.progress.stopped_early:
+            if not self._train_epoch(self.order.epoch(self.progress.epoch)):
+                self._save()
+                return self._result("interrupted")
+            self._finish_epoch(self._validation_loss())
+        self._save()
+        if self.best:
+            self.model.load_state_dict(self.best)
+        return self._result("stopped early" if self.progress.stopped_early else "finished")
+
+    def _train_epoch(self, epoch: EpochOrder) -> bool:
+        """Trains the epoch's remaining steps; False when asked to stop before its end."""
+        self.model.train()
+        before_s, done = self.progress.seconds, self.progress
+        started_s = self.hooks.clock()
+        for step in range(done.step, self.order.steps):
+            stop = self._train_step(epoch, step)
+            done.seconds = before_s + self.hooks.clock() - started_s
+            done.step, done.global_step = step + 1, done.global_step + 1
+            self.hooks.on_step(done.global_step)
+            if stop:
+                return False
+            if self._checkpoint_is_due():
+                self._save()
+        return True
+
+    def _train_step(self, epoch: EpochOrder, step: int) -> bool:
+        """One global step; True when any rank was asked to stop."""
+        self._seed_dropout()
+        self._set_learning_rate()
+        batch = self.rows.gather(epoch.step(step), self.world.device)
+        rows = self.order.batch_rows(step)
+        loss = self._loss_sum(batch, self.recipe.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss / rows).backward()  # type: ignore[no-untyped-call]
+        loss_sum, stop = self.world.sum_step(self.parameters, loss.detach(), self.hooks.should_stop())
+        if self.recipe.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.gradient_clip)
+        self.optimizer.step()
+        self.progress.loss_sum = self.progress.loss_sum + loss_sum.double()
+        self.progress.rows += rows
+        return stop
+
+    def _loss_sum(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+        """The loss summed over a batch's rows: cross-entropy, or squared error in learning units."""
+        half = self.recipe.precision == "bf16" or (
+            self.recipe.precision == "auto" and self.world.device.type == "cuda"
+        )
+        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=half):
+            logits = self.model(batch.numbers, batch.categories)
+        logits = logits.to(self.rows.dtype)
+        if self.rows.classification:
+            return functional.cross_entropy(
+                logits, batch.target, reduction="sum", label_smoothing=label_smoothing
+            )
+        return functional.mse_loss(logits[:, 0], batch.target, reduction="sum")
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        """The mean loss over all validation rows of all ranks."""
+        self.model.eval()
+        total = torch.zeros((), dtype=torch.float64, device=self.world.device)
+        for start in range(0, len(self.validation), _EVALUATION_ROWS):
+            batch = self.validation.span(start, start + _EVALUATION_ROWS, self.world.device)
+            total += self._loss_sum(batch)
+        loss, rows = self.world.sums([float(total), float(len(self.validation))])
+        return loss / rows
+
+    def _finish_epoch(self, validation_loss: float) -> None:
+        """Reports the epoch, keeps the best weights and decides on an early stop."""
+        done = self.progress
+        train_loss = float(done.loss_sum) / done.rows
+        self._refuse_nan(train_loss, validation_loss)
+        if validation_loss < done.best_loss:
+            done.best_loss, done.best_epoch = validation_loss, done.epoch + 1
+            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        if self.world.leads:
+            self.hooks.report(self._record(train_loss, validation_loss))
+        patience = self.recipe.early_stopping.patience if self.recipe.early_stopping else None
+        done.stopped_early = patience is not None and done.epoch + 1 - done.best_epoch >= patience
+        done.begin_next_epoch()
+
+    def _record(self, train_loss: float, validation_loss: float) -> EpochRecord:
+        done = self.progress
+        return EpochRecord(
+            epoch=done.epoch + 1,
+            step=done.global_step,
+            train_loss=train_loss,
+            validation_loss=validation_loss,
+            lr=self.optimizer.param_groups[0]["lr"] / self.optimizer.param_groups[0]["factor"],
+            rows=done.rows,
+            rows_per_s=done.rows / max(done.seconds, 1e-9),
+            seconds=done.seconds,
+        )
+
+    def _refuse_nan(self, train_loss: float, validation_loss: float) -> None:
+        if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
+            raise DataError(
+                f"The loss became {train_loss} in epoch {self.progress.epoch + 1}, by step {self.progress.global_step}.",
+                "Lower train.optimizer.lr or set train.gradient_clip=1.0; look for extreme values in the features.",
+            )
+
+    def _seed_dropout(self) -> None:
+        """Makes dropout a function of (seed, step, rank), so that a resumed step draws what it would have drawn."""
+        seed = (self.recipe.seed * 1_000_003 + self.progress.global_step) * 1009 + self.world.rank
+        seed %= 2**63
+        torch.default_generator.manual_seed(seed)
+        if self.world.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def _set_learning_rate(self) -> None:
+        total_steps = self.recipe.epochs * self.order.steps
+        share = learning_rate_factor(self.recipe.schedule, self.progress.global_step, total_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * share * group["factor"]
+
+    def _checkpoint_is_due(self) -> bool:
+        every_s, every_steps = self.recipe.checkpoint_every_s, self.recipe.checkpoint_every_steps
+        if every_steps is not None:
+            return self.progress.global_step % every_steps == 0
+        return every_s is not None and self.hooks.clock() - self.saved_at_s >= every_s
+
+    def _save(self) -> None:
+        """Rank 0 writes a checkpoint; all ranks hold the same state, so nobody waits for it but at the next step."""
+        if self.world.leads and self.hooks.checkpoints is not None:
+            self.hooks.flush()
+            self.hooks.checkpoints.write(self._checkpoint())
+        self.saved_at_s = self.hooks.clock()
+
+    def _checkpoint(self) -> Checkpoint:
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best.items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+        facts = {f.name: getattr(self.progress, f.name) for f in fields(Progress)}
+        facts["loss_sum"] = float(facts["loss_sum"])
+        return Checkpoint(step=self.progress.global_step, tensors=tensors, facts=facts)
+
+    def _restore(self) -> None:
+        if self.hooks.checkpoints is None:
+            return
+        checkpoint, torn = self.hooks.checkpoints.newest()
+        if self.world.leads:
+            for name in torn:
+                self.hooks.say(f"checkpoint {name} is damaged; using the one before it")
+        if checkpoint is None:
+            return
+        self.progress = Progress(**checkpoint.facts)
+        self.model.load_state_dict(_under("model", checkpoint.tensors))
+        self.best = _under("best", checkpoint.tensors)
+        optimizer_state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in _under("optimizer", checkpoint.tensors).items():
+            index, _, key = name.partition(".")
+            optimizer_state.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
+        if self.world.leads:
+            self.hooks.say(f"continuing from step {checkpoint.step} of epoch {self.progress.epoch + 1}")
+
+    def _result(self, status: Status) -> Fit:
+        done = self.progress
+        return Fit(
+            status=status,
+            epochs=done.epoch,
+            steps=done.global_step,
+            best_epoch=done.best_epoch,
+            best_loss=done.best_loss,
+        )
+
+
+def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name[len(prefix) + 1 :]: t for name, t in tensors.items() if name.startswith(f"{prefix}.")}

@@ -1,0 +1,99 @@
+"""A run: one training of one spec on one prepared dataset, by a name that typing the same command finds again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from raymill.spec import Spec
+from raymill.store import Store
+
+if TYPE_CHECKING:
+    from raymill.prepared import Prepared
+
+_CHANGEABLE = {"epochs", "workers", "cpus_per_worker", "gpus_per_worker", "checkpoint_every"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What `train.json`, a finished run's manifest, says."""
+
+    run: str
+    run_id: str | None
+    status: str
+    epochs: int
+    steps: int
+    best_epoch: int
+    best_loss: float
+    bundle_uri: str
+    digest: str
+    dataset_uri: str
+    dataset_fingerprint: str
+    validation: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run's name and its places in the store.
+
+    The name is the spec's plus a fingerprint of the dataset, the model and how it is trained; epochs, workers and
+    the checkpoint cadence don't change it, so that they may differ when a run is continued.
+    """
+
+    name: str
+    store: Store
+
+    @classmethod
+    def of(cls, spec: Spec, prepared: Prepared) -> Run:
+        train = {k: v for k, v in spec.train.model_dump(mode="json").items() if k not in _CHANGEABLE}
+        identity = [prepared.fingerprint, spec.model.model_dump(mode="json", by_alias=True), train]
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        return cls(name=f"{spec.name}-{digest[:8]}", store=Store(spec.store))
+
+    @property
+    def folder(self) -> str:
+        return f"runs/{self.name}"
+
+    @property
+    def checkpoints(self) -> str:
+        return f"{self.folder}/checkpoints"
+
+    @property
+    def history(self) -> str:
+        return f"{self.folder}/history"
+
+    @property
+    def baselines(self) -> str:
+        return f"{self.folder}/baselines"
+
+    @property
+    def bundle(self) -> Store:
+        return self.store.child(f"{self.folder}/bundle")
+
+    def trained(self) -> Trained | None:
+        """The manifest of the finished run, or None."""
+        path = f"{self.folder}/train.json"
+        return Trained(**self.store.read_json(path)) if self.store.exists(path) else None
+
+    def conclude(self, trained: Trained) -> None:
+        """Writes the manifest: from here on the run is finished."""
+        self.store.write_json(f"{self.folder}/train.json", asdict(trained))
+
+    def save_spec(self, resolved: dict[str, Any]) -> None:
+        self.store.write_json(f"{self.folder}/spec.json", resolved)
+
+    @property
+    def _stop(self) -> str:
+        return f"{self.folder}/stop"
+
+    def ask_to_stop(self) -> None:
+        """Asks the ranks, wherever they are, to write a checkpoint and end."""
+        self.store.write_bytes(self._stop, b"")
+
+    def is_asked_to_stop(self) -> bool:
+        return self.store.exists(self._stop)
+
+    def forget_stop(self) -> None:
+        self.store.delete(self._stop)

@@ -1,0 +1,183 @@
+"""One rank of a training run: from URIs to a bundle. Started by Ray Train, torchrun or alone; it knows none of them."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from raymill.bundle import Bundle
+from raymill.checkpoint import Checkpoints
+from raymill.history import HistoryWriter
+from raymill.loop import Fit, Hooks, Loop
+from raymill.metrics import measure
+from raymill.models import build_model, default_learning_rate
+from raymill.order import Order
+from raymill.predictor import scores_of
+from raymill.prepared import Prepared
+from raymill.rows import RowMatrix
+from raymill.run import Run, Trained
+from raymill.spec import Spec
+from raymill.world import World
+
+_STOP_POLL_S = 0.5
+_EVALUATION_ROWS = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """All that a rank is told: the resolved spec, where the prepared dataset is, and the tracked run's id."""
+
+    spec: Spec
+    dataset_uri: str
+    run_id: str | None = None
+    git_commit: str | None = None
+
+
+def train_rank(
+    assignment: Assignment,
+    say: Callable[[str], None] = lambda text: None,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> Fit:
+    """Trains this process's share of a run; rank 0 leaves the bundle and then the run's manifest in the store.
+
+    Raises DataError, SpecError, StoreError; an interrupted fit leaves a checkpoint and no manifest.
+    """
+    spec, prepared = assignment.spec, Prepared.open(assignment.dataset_uri)
+    run = Run.of(spec, prepared)
+    world = World.current(_device(spec))
+    torch.set_num_threads(_threads(spec))
+    history = HistoryWriter(run.store, run.history)
+    with _stop_watch(run, world) as should_stop:
+        hooks = Hooks(
+            checkpoints=Checkpoints(run.store, run.checkpoints),
+            report=history.add,
+            flush=history.flush,
+            say=say,
+            should_stop=should_stop,
+            on_step=on_step,
+        )
+        loop = assemble(spec, prepared, world, hooks)
+        fit = loop.fit()
+    history.close()
+    if world.leads and fit.status != "interrupted":
+        _conclude(assignment, prepared, run, loop, fit)
+    return fit
+
+
+def assemble(spec: Spec, prepared: Prepared, world: World, hooks: Hooks) -> Loop:
+    """A loop over this rank's rows of a prepared dataset, its network freshly initialised from the seed."""
+    dtype = torch.float64 if spec.train.precision == "float64" else torch.float32
+    place = {"rank": world.rank, "world_size": world.size}
+    order = Order(
+        rows=prepared.splits["train"].rows, batch_size=spec.train.batch_size, seed=spec.train.seed, **place
+    )
+    held_out = Order(rows=prepared.splits["validation"].rows, batch_size=1, seed=0, **place)
+    torch.manual_seed(spec.train.seed)
+    return Loop(
+        model=build_model(spec.model, prepared.layout, prepared.task).to(world.device, dtype),
+        rows=RowMatrix.load(prepared, "train", order.spans, dtype).to(world.device),
+        validation=RowMatrix.load(prepared, "validation", held_out.spans, dtype).to(world.device),
+        order=order,
+        recipe=spec.train,
+        learning_rate=spec.train.optimizer.lr or default_learning_rate(spec.model, prepared.task),
+        world=world,
+        hooks=hooks,
+    )
+
+
+def _conclude(assignment: Assignment, prepared: Prepared, run: Run, loop: Loop, fit: Fit) -> None:
+    spec = assignment.spec
+    validation = _validation_metrics(prepared, loop)
+    digest = Bundle.write(
+        run.bundle,
+        schema=prepared.schema,
+        transform=prepared.transform,
+        task=prepared.task,
+        model=spec.model,
+        spec=spec.to_json(),
+        lineage={
+            "run": run.name,
+            "run_id": assignment.run_id,
+            "dataset_uri": prepared.uri,
+            "dataset_fingerprint": prepared.fingerprint,
+            "split": prepared.split,
+            "git_commit": assignment.git_commit,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        },
+        network=loop.model,
+    )
+    run.conclude(
+        Trained(
+            run=run.name,
+            run_id=assignment.run_id,
+            status=fit.status,
+            epochs=fit.epochs,
+            steps=fit.steps,
+            best_epoch=fit.best_epoch,
+            best_loss=fit.best_loss,
+            bundle_uri=run.bundle.uri,
+            digest=digest,
+            dataset_uri=prepared.uri,
+            dataset_fingerprint=prepared.fingerprint,
+            validation=validation,
+        )
+    )
+
+
+@torch.inference_mode()
+def _validation_metrics(prepared: Prepared, loop: Loop) -> dict[str, float | None]:
+    """The metrics of the best weights over all validation rows, whatever share this rank trained on."""
+    task, device = prepared.task, loop.world.device
+    rows = RowMatrix.load(prepared, "validation", [(0, prepared.splits["validation"].rows)], loop.rows.dtype)
+    loop.model.eval()
+    scores, targets = [], []
+    for start in range(0, len(rows), _EVALUATION_ROWS):
+        batch = rows.span(start, start + _EVALUATION_ROWS, device)
+        logits = loop.model(batch.numbers, batch.categories).cpu()
+        scores.append(scores_of(task, logits))
+        targets.append(batch.target.cpu().numpy())
+    target = np.concatenate(targets)
+    if task.kind == "regression":
+        target = task.restore(target)
+    return {name: m.value for name, m in measure(task, target, np.concatenate(scores)).items()}
+
+
+@contextmanager
+def _stop_watch(run: Run, world: World) -> Iterator[Callable[[], bool]]:
+    """On rank 0 a thread looks every half second whether the run is asked to stop; the other ranks hear it from it."""
+    asked, ended = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(_STOP_POLL_S):
+            if run.is_asked_to_stop():
+                asked.set()
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    if world.leads:
+        thread.start()
+    try:
+        yield asked.is_set
+    finally:
+        ended.set()
+        if world.leads:
+            thread.join()
+
+
+def _device(spec: Spec) -> torch.device:
+    return torch.device("cuda" if spec.train.gpus_per_worker > 0 else "cpu")
+
+
+def _threads(spec: Spec) -> int:
+    """Threads for this rank: the CPUs it was promised, else the node's cores shared among its ranks."""
+    if spec.train.cpus_per_worker is not None:
+        return max(1, int(spec.train.cpus_per_worker))
+    cores = len(os.sched_getaffinity(0))
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
