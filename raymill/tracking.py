@@ -1,0 +1,282 @@
+"""Tracking: experiments, runs, metrics and files in MLflow; the only module besides `registry` that imports it.
+
+It knows MLflow's clients, not its fluent interface, so nothing here depends on a process-wide active run or URI.
+Every failure of MLflow becomes a TrackerError. MLflow is imported on first use (it takes a second or two) and with
+its telemetry off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from raymill.errors import TrackerError
+from raymill.history import EpochRecord
+from raymill.loggable import flat_params, key_of, scrubbed, tag_value, without_userinfo
+from raymill.mlflow_settings import be_quiet, impatience, no_telemetry
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = ["TrackedRun", "Tracker", "asking", "connect", "warm_up"]
+
+_RUN_TAG = "raymill.run"
+_EPOCH_METRICS = ("train_loss", "validation_loss", "lr", "rows_per_s")
+_EPOCHS_PER_BATCH = 200  # MLflow takes at most 1,000 metrics at once
+_PARAMS_PER_BATCH = 100
+_CONNECTING = threading.Lock()
+
+
+class Tracker:
+    """One experiment on one MLflow, reached when it was opened."""
+
+    def __init__(self, client: MlflowClient, uri: str, experiment_id: str) -> None:
+        self._client, self._uri, self._experiment_id = client, uri, experiment_id
+
+    @classmethod
+    def open(cls, uri: str, experiment: str, artifact_root: str) -> Tracker:
+        """Reaches MLflow and finds or creates the experiment.
+
+        `artifact_root` is where a new experiment in a database keeps its files; a server keeps them where it was
+        told to when it was started. Raises TrackerError, within 30 s for a server that can't be reached.
+        """
+        client = connect(uri)
+        with asking(uri, f"open experiment {experiment}"):
+            return cls(client, uri, _experiment_id(client, uri, experiment, artifact_root))
+
+    def run(self, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> TrackedRun:
+        """The experiment's run of that name, created if there is none, so that a command continues its own run.
+
+        Params are flattened and logged once, as MLflow refuses to change one; a value that has changed since
+        (more epochs, other workers) goes to the tag `now.<param>`.
+        """
+        with asking(self._uri, f"start run {name}"):
+            found = self._client.search_runs(
+                [self._experiment_id],
+                f"tags.`{_RUN_TAG}` = '{name}'",
+                order_by=["attributes.start_time ASC"],
+                max_results=1,
+            )
+            run = found[0] if found else self._create_run(name)
+            self._log_params(run, flat_params(params))
+        tracked = TrackedRun(self._client, self._uri, run.info.run_id)
+        tracked.set_tags(tags)
+        return tracked
+
+    def _create_run(self, name: str) -> Any:
+        return self._client.create_run(self._experiment_id, run_name=name, tags={_RUN_TAG: name})
+
+    def _log_params(self, run: Any, params: dict[str, str]) -> None:
+        from mlflow.entities import Param, RunTag
+
+        logged = run.data.params
+        absent = [Param(key, value) for key, value in params.items() if key not in logged]
+        changed = [
+            RunTag(key_of(f"now.{key}"), value)
+            for key, value in params.items()
+            if run.data.tags.get(key_of(f"now.{key}"), logged.get(key, value)) != value
+        ]
+        for entities in _chunks(absent, _PARAMS_PER_BATCH):
+            self._client.log_batch(run.info.run_id, params=entities)
+        for entities in _chunks(changed, _PARAMS_PER_BATCH):
+            self._client.log_batch(run.info.run_id, tags=entities)
+
+
+class TrackedRun:
+    """One MLflow run; its methods may be called from any thread, and again after a TrackerError."""
+
+    def __init__(self, client: MlflowClient, uri: str, run_id: str) -> None:
+        self._client, self._uri, self.id = client, uri, run_id
+        self._last_epoch: int | None = None
+
+    def log_history(self, records: Sequence[EpochRecord]) -> None:
+        """Logs the epochs that MLflow doesn't have yet, at step = epoch and the time they ended.
+
+        Epochs go up and each goes whole, so after a failure the last one logged says where to go on. The first
+        record of an epoch stays, whatever is sent for it later.
+        """
+        with asking(self._uri, "log epochs"):
+            if self._last_epoch is None:
+                self._last_epoch = self._logged_epoch()
+            last = self._last_epoch
+            self._last_epoch = None  # unknown, should the next lines raise
+            fresh = [record for record in records if record.epoch > last]
+            for batch in _chunks(fresh, _EPOCHS_PER_BATCH):
+                self._client.log_batch(self.id, metrics=[m for record in batch for m in _metrics(record)])
+            self._last_epoch = max([last, *(record.epoch for record in fresh)])
+
+    def log_metrics(
+        self, values: Mapping[str, float | None], prefix: str, reasons: Mapping[str, str] | None = None
+    ) -> None:
+        """Logs values as `prefix/name`; an undefined one (None) becomes the tag `prefix/name` with its reason."""
+        from mlflow.entities import Metric, RunTag
+
+        at_ms = int(time.time() * 1000)
+        keys = {name: f"{key_of(prefix)}/{key_of(name)}" for name in values}
+        metrics = [Metric(keys[name], v, at_ms, 0) for name, v in values.items() if v is not None]
+        undefined = [
+            RunTag(keys[name], tag_value(f"undefined: {(reasons or {}).get(name, 'no reason given')}"))
+            for name, v in values.items()
+            if v is None
+        ]
+        with asking(self._uri, f"log {prefix} metrics"):
+            for entities in _chunks(metrics, 1000):
+                self._client.log_batch(self.id, metrics=entities)
+            for entities in _chunks(undefined, _PARAMS_PER_BATCH):
+                self._client.log_batch(self.id, tags=entities)
+
+    def log_bytes(self, path: str, data: bytes) -> None:
+        """Stores a file with the run, under a relative path with forward slashes."""
+        folder, _, name = path.rpartition("/")
+        with asking(self._uri, f"store {path}"), tempfile.TemporaryDirectory() as scratch:
+            local = Path(scratch) / name
+            local.write_bytes(data)
+            self._client.log_artifact(self.id, str(local), folder or None)
+
+    def log_json(self, path: str, value: Any) -> None:
+        """Stores a JSON document with the run, its URIs without `user:password@`."""
+        self.log_bytes(path, (json.dumps(scrubbed(value), indent=1, sort_keys=True) + "\n").encode())
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        entities = [RunTag(key_of(name), tag_value(value)) for name, value in tags.items()]
+        with asking(self._uri, "set tags"):
+            for chunk in _chunks(entities, _PARAMS_PER_BATCH):
+                self._client.log_batch(self.id, tags=chunk)
+
+    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        """Ends the run, now."""
+        with asking(self._uri, "end the run"):
+            self._client.set_terminated(self.id, status)
+
+    def resume(self) -> None:
+        """Marks the run as running again."""
+        with asking(self._uri, "resume the run"):
+            self._client.update_run(self.id, status="RUNNING")
+
+    def _logged_epoch(self) -> int:
+        """The last epoch that is whole in MLflow; 0 if there is none."""
+        logged = self._client.get_metric_history(self.id, _EPOCH_METRICS[0])
+        return max((metric.step for metric in logged), default=0)
+
+
+def warm_up(uri: str) -> threading.Thread:
+    """Imports MLflow and creates a missing database in the background, while the caller starts other things.
+
+    Call it after the caller's own large imports. An error is left for `Tracker.open`, which meets it again.
+    """
+
+    def work() -> None:
+        with contextlib.suppress(TrackerError):
+            connect(uri)
+
+    thread = threading.Thread(target=work, name="tracking-warm-up", daemon=True)
+    thread.start()
+    return thread
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the MLflow at a URI (http://, sqlite:///, postgresql://...). Raises TrackerError."""
+    with _CONNECTING, asking(uri, "connect"):
+        with no_telemetry():
+            from mlflow import MlflowClient
+        be_quiet()  # after the import, which sets its loggers up
+        path = _sqlite_path(uri)
+        if path is not None and not path.exists():
+            _create_database(path)
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextlib.contextmanager
+def asking(uri: str, what: str) -> Iterator[None]:
+    """Around any use of MLflow: `what` was attempted when it fails, and it fails as a TrackerError, soon."""
+    with impatience(uri):
+        try:
+            yield
+        except _foreign_errors() as error:
+            raise TrackerError(
+                f"MLflow at {without_userinfo(uri)} could not {what}: {_gist(error)}.",
+                "Check that it runs, that `tracking` in the spec names it and that you may write to it; "
+                "then type the command again, which continues.",
+            ) from error
+
+
+def _sqlite_path(uri: str) -> Path | None:
+    path = uri.removeprefix("sqlite:///").partition("?")[0]
+    return Path(path) if uri.startswith("sqlite:///") and path not in ("", ":memory:") else None
+
+
+def _create_database(path: Path) -> None:
+    """Creates MLflow's SQLite database under a temporary name and links it into place when it is whole.
+
+    Its fifty migrations take a second or two; a process killed among them, or two at once, would leave a database
+    that no later one can open.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        store = SqlAlchemyStore(f"sqlite:///{partial}", str(path.parent / "artifacts"))
+        store.engine.dispose()
+        with contextlib.suppress(FileExistsError):  # another process was faster: its database is as good
+            os.link(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _experiment_id(client: MlflowClient, uri: str, name: str, artifact_root: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        location = None if uri.startswith("http") else without_userinfo(artifact_root)
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client.get_experiment_by_name(name)  # another process was faster
+    if experiment.lifecycle_stage != "active":
+        raise TrackerError(
+            f"The MLflow experiment {name} at {without_userinfo(uri)} has been deleted.",
+            f"Restore it (mlflow experiments restore --experiment-id {experiment.experiment_id}) "
+            "or give the spec another name.",
+        )
+    return str(experiment.experiment_id)
+
+
+def _metrics(record: EpochRecord) -> list[Any]:
+    from mlflow.entities import Metric
+
+    at_ms = int(record.at_s * 1000)
+    return [Metric(name, getattr(record, name), at_ms, record.epoch) for name in _EPOCH_METRICS]
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _foreign_errors() -> tuple[type[Exception], ...]:
+    """What MLflow raises, or lets through from the network, a database or a bucket."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (MlflowException, OSError, SQLAlchemyError, Boto3Error, BotoCoreError, ClientError)
+
+
+def _gist(error: Exception) -> str:
+    """The first line of an error, at most 300 characters and without secrets."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return without_userinfo(lines[0])[:300].rstrip(".")
