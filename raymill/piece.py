@@ -1,0 +1,163 @@
+"""A piece: the stretch of a source's files that is read, prepared and written as one table.
+
+It knows how the bytes of CSV and Parquet become an Arrow table, and nothing of what the columns mean. A CSV
+column is strings with nulls for empty cells; a Parquet column keeps its type, less Arrow's encodings of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from raymill.errors import DataError
+from raymill.store import Store
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zip", ".tsv.zip")
+# A record longer than a block is an error of Arrow's reader.
+_BLOCK_BYTES = 8 << 20
+_REPAIR = "Correct the file, or leave it out of data.source."
+
+
+def is_parquet(path: str) -> bool:
+    return path.lower().endswith(PARQUET_SUFFIXES)
+
+
+def delimiter_of(path: str) -> str:
+    plain = path.lower().removesuffix(".gz").removesuffix(".zip")
+    return "\t" if plain.endswith(".tsv") else ","
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A stretch of one file: bytes `[start, stop)` of a CSV, row groups `[start, stop)` of a Parquet file.
+
+    `stop` is None for a whole file. `first_record` counts the file's records (the header of a CSV is one)
+    before it; `columns` are the file's own names in the file's own order.
+    """
+
+    path: str
+    columns: tuple[str, ...]
+    start: int = 0
+    stop: int | None = None
+    first_record: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Parts of files that are read as one table, with the name that its prepared shards take."""
+
+    name: str
+    store: Store
+    parts: tuple[Part, ...]
+    schema: pa.Schema
+
+    @property
+    def label(self) -> str:
+        """The piece in a user's words: its file, how many files follow, and which rows of it come before."""
+        first = self.parts[0]
+        more = f" and {len(self.parts) - 1} more files" if len(self.parts) > 1 else ""
+        offset = f" after its first {first.first_record} lines" if first.start else ""
+        return f"{first.path}{offset}{more}"
+
+    def read(self, columns: list[str] | None = None) -> pa.Table:
+        """All rows in file order, with all columns in the source's order, or those named in the order named.
+
+        Raises DataError naming the file and Arrow's reason, with the row where Arrow knows it.
+        """
+        names = columns if columns is not None else self.schema.names
+        wanted = pa.schema([self.schema.field(name) for name in names])
+        tables = []
+        for part in self.parts:
+            with readable(self.store, part.path, part.first_record) as stream:
+                tables.append(_read_part(stream, part, names).select(names).cast(wanted))
+        return pa.concat_tables(tables).combine_chunks()
+
+
+@contextlib.contextmanager
+def readable(store: Store, path: str, first_record: int = 0) -> Iterator[pa.NativeFile]:
+    """An open file of a source; what Arrow finds wrong in its content is a DataError naming the file."""
+    try:
+        with store.reading(path) as stream:
+            yield stream
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        reason = re.sub(r"Row #(\d+)", lambda row: f"row {first_record + int(row[1])}", reason)
+        raise DataError(f"{store.uri}/{path} can't be read: {reason}.", _REPAIR) from error
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type that a Parquet column is read as: texts, decimals and dates in the one type for each."""
+    if pa.types.is_dictionary(kind):
+        return plain_type(kind.value_type)
+    if pa.types.is_null(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_decimal(kind):
+        return pa.float64()
+    return pa.timestamp("us") if pa.types.is_date(kind) else kind
+
+
+def csv_columns(stream: pa.NativeFile, path: str) -> tuple[list[str], bool]:
+    """The header's names and whether a row follows, from the first block of a CSV file."""
+    options = pacsv.ReadOptions(block_size=1 << 20)
+    try:
+        reader = pacsv.open_csv(text_stream(stream, path), read_options=options, parse_options=_dialect(path))
+    except pa.ArrowInvalid as error:
+        # A header without a newline behind it is no block to Arrow.
+        if "Empty CSV" in str(error):
+            return [], False
+        raise
+    first: pa.RecordBatch | None = next(iter(reader), None)
+    return list(reader.schema.names), first is not None
+
+
+def _read_part(stream: pa.NativeFile, part: Part, columns: list[str]) -> pa.Table:
+    if is_parquet(part.path):
+        file = pq.ParquetFile(stream, pre_buffer=True)
+        stop = file.num_row_groups if part.stop is None else part.stop
+        return file.read_row_groups(range(part.start, stop), columns=columns)
+    if part.stop is not None:
+        stream.seek(part.start)
+        stream = pa.BufferReader(stream.read_buffer(part.stop - part.start))
+    return pacsv.read_csv(
+        text_stream(stream, part.path),
+        # One thread, because only so does Arrow tell the row of a mistake.
+        read_options=pacsv.ReadOptions(
+            column_names=part.columns if part.start else None, block_size=_BLOCK_BYTES, use_threads=False
+        ),
+        parse_options=_dialect(part.path),
+        convert_options=pacsv.ConvertOptions(
+            column_types=dict.fromkeys(part.columns, pa.string()),
+            include_columns=columns,
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
+    )
+
+
+def _dialect(path: str) -> pacsv.ParseOptions:
+    return pacsv.ParseOptions(delimiter=delimiter_of(path), newlines_in_values=True)
+
+
+def text_stream(stream: pa.NativeFile, path: str) -> Any:
+    """A stream of a CSV's own bytes, out of the compression that its name tells."""
+    if path.lower().endswith(".gz"):
+        return pa.CompressedInputStream(stream, "gzip")
+    if not path.lower().endswith(".zip"):
+        return stream
+    archive = zipfile.ZipFile(stream)
+    members = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
+    if len(members) != 1:
+        raise DataError(
+            f"{path} holds {len(members)} files; a zipped table holds one.",
+            "Unpack it and name its folder or one of its files.",
+        )
+    return archive.open(members[0])

@@ -1,0 +1,72 @@
+"""Row hashes: 64 bits from a row's cells, the same on any machine, in any piece and beside any other rows.
+
+Column names take no part, the order of columns does. Numbers are hashed by value (1 and 1.0 agree, as do 0.0 and
+-0.0, null and NaN), texts by their UTF-8 bytes; a column of a type that no feature can have (a list, bytes) takes no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raymill.cells import is_supported, plain
+
+_TEXT_KEY = "raymill-rowhash1"
+_MISSING = np.uint64(0x6D697373696E6721)
+_START = np.uint64(0x243F6A8885A308D3)
+_INTEGER_LIMIT = 2.0**63
+
+
+def hash_rows(columns: Iterable[pa.ChunkedArray | pa.Array], rows: int) -> np.ndarray:
+    """One hash per row `(rows,) uint64` of its cells in the order of the columns."""
+    hashes = np.full(rows, _START)
+    for cells in map(plain, columns):
+        if is_supported(cells.type):
+            hashes = mix(hashes ^ _hash_cells(cells))
+    return hashes
+
+
+def mix(values: np.ndarray) -> np.ndarray:
+    """The finaliser of splitmix64 (Steele et al. 2014): a bijection whose every output bit depends on all inputs."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def uniform(hashes: np.ndarray, seed: int) -> np.ndarray:
+    """Hashes as numbers evenly spread over [0, 1), `(rows,) float64`, dealt anew by each seed."""
+    salt = mix(np.array([seed], dtype=np.uint64))
+    return (mix(hashes ^ salt) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _hash_cells(cells: pa.Array) -> np.ndarray:
+    if pa.types.is_string(cells.type) or pa.types.is_null(cells.type):
+        return _hash_texts(cells.cast(pa.string()))
+    if pa.types.is_floating(cells.type):
+        return _hash_floats(cells.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False))
+    if pa.types.is_timestamp(cells.type):
+        cells = cells.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+    missing = cells.is_null().to_numpy(zero_copy_only=False)
+    filled = cells.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
+    return np.where(missing, _MISSING, mix(filled.view(np.uint64)))
+
+
+def _hash_texts(texts: pa.Array) -> np.ndarray:
+    encoded = texts.dictionary_encode()
+    words = encoded.dictionary.to_numpy(zero_copy_only=False)
+    hashes = pd.util.hash_array(words.astype(object), hash_key=_TEXT_KEY, categorize=False)
+    index = pc.fill_null(encoded.indices, len(words)).to_numpy(zero_copy_only=False)
+    known: np.ndarray = np.append(hashes.astype(np.uint64), _MISSING)
+    return known[index]
+
+
+def _hash_floats(values: np.ndarray) -> np.ndarray:
+    whole = (np.floor(values) == values) & (np.abs(values) < _INTEGER_LIMIT)
+    integers = np.where(whole, values, 0.0).astype(np.int64).view(np.uint64)
+    hashes = mix(np.where(whole, integers, values.view(np.uint64)))
+    return np.where(np.isnan(values), _MISSING, hashes)

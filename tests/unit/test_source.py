@@ -1,0 +1,196 @@
+import dataclasses
+import gzip
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raymill.errors import DataError
+from raymill.source import Source
+
+CSV = "a,b\n1,x\n,y\n3,NA\n"
+ROWS = [{"a": "1", "b": "x"}, {"a": None, "b": "y"}, {"a": "3", "b": "NA"}]
+
+
+def _rows(source: Source) -> list[dict[str, object]]:
+    return pa.concat_tables([piece.read() for piece in source.pieces]).to_pylist()
+
+
+def _fails(uri: Path, match: str) -> None:
+    with pytest.raises(DataError, match=match):
+        Source.open(str(uri))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.CSV", "t.csv.gz", "t.csv.zip", "t.tsv", "t.tsv.gz"])
+def test_every_kind_of_csv_is_read_as_texts_with_nulls_for_empty_cells(tmp_path: Path, name: str) -> None:
+    text = CSV.replace(",", "\t") if ".tsv" in name else CSV
+    path = tmp_path / name
+    if name.endswith(".gz"):
+        path.write_bytes(gzip.compress(text.encode()))
+    elif name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("t.csv", text)
+    else:
+        path.write_text(text)
+    source = Source.open(str(path))
+    assert _rows(source) == ROWS
+    assert source.columns == ("a", "b")
+    assert source.pieces[0].read(["b"]).schema == pa.schema([("b", pa.string())])
+
+
+def test_byte_order_mark_carriage_returns_and_quoted_newlines_are_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b'\xef\xbb\xbfa,b\r\n"x\ny","1""2"\r\n"",3')
+    assert _rows(Source.open(str(tmp_path / "t.csv"))) == [{"a": "x\ny", "b": '1"2'}, {"a": None, "b": "3"}]
+
+
+def test_parquet_keeps_its_types_less_encodings_and_the_index_of_pandas(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "n": pa.array([1, None], pa.int32()),
+            "d": pa.array(["x", "y"]).dictionary_encode(),
+            "dotted.name": pa.array(["p", "q"], pa.large_string()),
+            "day": pa.array([0, 1], pa.date32()),
+            "__index_level_0__": [7, 8],
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    read = Source.open(str(tmp_path)).pieces[0].read()
+    assert read.schema.types == [pa.int32(), pa.string(), pa.string(), pa.timestamp("us")]
+    assert read.column_names == ["n", "d", "dotted.name", "day"]
+
+
+def test_a_folder_and_a_glob_mean_their_files_in_name_order_without_hidden_ones(tmp_path: Path) -> None:
+    for name in ("b.csv", "a.csv", "deep/c.csv", ".hidden.csv", "_SUCCESS", "_tmp/d.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"x\n{name}\n")
+
+    def read(uri: Path) -> list[object]:
+        return [row["x"] for row in _rows(Source.open(str(uri)))]
+
+    assert read(tmp_path) == ["a.csv", "b.csv", "deep/c.csv"]
+    assert read(tmp_path / "*.csv") == ["a.csv", "b.csv"]
+    assert read(tmp_path / "**/*.csv") == ["a.csv", "b.csv", "deep/c.csv"]
+    assert read(tmp_path / "de?p/[a-c].csv") == ["deep/c.csv"]
+
+
+def test_columns_may_be_in_another_order_and_numbers_of_another_width_in_another_file(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1, 2], "b": ["x", "y"]}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"b": ["z"], "a": [0.5]}), tmp_path / "2.parquet")
+    source = Source.open(str(tmp_path))
+    assert len(source.pieces) == 1
+    assert _rows(source) == [{"a": 1.0, "b": "x"}, {"a": 2.0, "b": "y"}, {"a": 0.5, "b": "z"}]
+
+
+def test_a_big_csv_is_cut_at_records_and_small_files_are_read_together(tmp_path: Path) -> None:
+    big = "".join(f'{i},"line {i}\nmore, ""quoted"""\n' for i in range(200))
+    (tmp_path / "a.csv").write_text("n,text\n" + big)
+    for name in "bcde":
+        (tmp_path / f"{name}.csv").write_text(f"text,n\n{name},0\n")
+    source = dataclasses.replace(Source.open(str(tmp_path)), csv_piece_bytes=1000)
+    assert _rows(source) == _rows(Source.open(str(tmp_path)))
+    assert len(source.pieces) > 4
+    assert [piece.name for piece in source.pieces][:2] == ["00000-a-0", "00001-a-1"]
+    assert [part.path for part in source.pieces[-1].parts][-4:] == ["b.csv", "c.csv", "d.csv", "e.csv"]
+
+
+def test_parquet_is_cut_by_row_groups(tmp_path: Path) -> None:
+    table = pa.table({"n": np.random.default_rng(0).normal(size=5000)})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=500, use_dictionary=False)
+    source = dataclasses.replace(Source.open(str(tmp_path)), parquet_piece_bytes=9000)
+    assert [(p.parts[0].start, p.parts[0].stop) for p in source.pieces] == [(i, i + 2) for i in range(0, 10, 2)]
+    assert [p.parts[0].first_record for p in source.pieces] == [0, 1000, 2000, 3000, 4000]
+    assert pa.concat_tables([p.read() for p in source.pieces]).equals(table)
+
+
+def test_a_piece_travels_by_pickle(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(CSV)
+    piece = Source.open(str(tmp_path)).pieces[0]
+    assert pickle.loads(pickle.dumps(piece)).read().to_pylist() == ROWS
+
+
+def test_the_fingerprint_changes_with_a_file_and_not_with_the_folder(tmp_path: Path) -> None:
+    def put(folder: str, text: str, changed_s: int) -> str:
+        path = tmp_path / folder / "t.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        os.utime(path, (changed_s, changed_s))
+        return Source.open(str(path.parent)).fingerprint
+
+    first = put("one", CSV, 1000)
+    assert put("two", CSV, 1000) == first
+    assert put("two", CSV, 1001) != first
+    assert put("two", CSV + "4,z\n", 1000) != first
+
+
+@pytest.mark.parametrize("path", ["absent.csv", "absent/", "absent/*.csv", "*.parquet"])
+def test_nothing_there_is_an_error(tmp_path: Path, path: str) -> None:
+    _fails(tmp_path / path, "There is no file at")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "t.csv in .* is empty"),
+        ("a,b\n", "has columns but no rows"),
+        ("a,b", "t.csv has no rows"),
+        ("\n\n", "t.csv has no rows"),
+        ("a,b,a\n1,2,3\n", "more than one column named 'a'"),
+        (",b\n1,2\n", "column 1 has no name"),
+        ("5.1,3.5,setosa\n4.9,3.0,setosa\n", "no header: its first row is 5.1, 3.5, setosa"),
+        ("39,State-gov,77516,13\n1,2,3,4\n", "no header"),
+        ("a,b\n1,2\n3,4,5\n", "Expected 2 columns, got 3: 3,4,5"),
+        ("a,b\n1,\xff\n", "t.csv can't be read: .*"),
+    ],
+)
+def test_a_csv_without_a_proper_header_or_rows_is_an_error_that_names_it(tmp_path: Path, text: str, match: str) -> None:
+    (tmp_path / "t.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=match):
+        Source.open(str(tmp_path / "t.csv")).pieces[0].read()
+
+
+@pytest.mark.parametrize("header", ["0,1,2", "label,0,1,2", "year,2012,2013"])
+def test_whole_numbers_that_grow_are_a_header(tmp_path: Path, header: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n{','.join('5' * len(header.split(',')))}\n")
+    assert Source.open(str(tmp_path)).columns == tuple(header.split(","))
+
+
+def test_a_ragged_row_is_named_by_its_row_in_the_whole_file(tmp_path: Path) -> None:
+    rows = 400_000
+    (tmp_path / "t.csv").write_text("a,b\n" + "1,2\n" * rows + "1,2,3\n")
+    source = dataclasses.replace(Source.open(str(tmp_path)), csv_piece_bytes=1 << 20)
+    assert [piece.label for piece in source.pieces] == ["t.csv", "t.csv after its first 262144 lines"]
+    assert source.pieces[0].read().num_rows == 262_143
+    with pytest.raises(DataError, match=rf"t.csv can't be read: .*row {rows + 2}: Expected 2 columns, got 3"):
+        source.pieces[1].read()
+
+
+def test_files_that_differ_are_errors_naming_file_and_column(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "2.csv").write_text("a,c\n1,2\n")
+    _fails(tmp_path, "2.csv lacks the column 'b', unlike 1.csv")
+    (tmp_path / "2.csv").write_text("a,b,c\n1,2,3\n")
+    _fails(tmp_path, "2.csv has a column 'c', unlike 1.csv")
+    (tmp_path / "2.csv").unlink()
+    pq.write_table(pa.table({"a": [1], "b": [2]}), tmp_path / "2.parquet")
+    _fails(tmp_path, "both CSV and Parquet")
+    (tmp_path / "1.csv").unlink()
+    pq.write_table(pa.table({"a": [1], "b": ["x"]}), tmp_path / "3.parquet")
+    _fails(tmp_path, "3.parquet has other types.*b.*int64")
+
+
+def test_what_is_no_table_is_an_error_naming_it(tmp_path: Path) -> None:
+    (tmp_path / "t.json").write_text("{}")
+    _fails(tmp_path / "t.json", "t.json in .* is neither CSV nor Parquet")
+    (tmp_path / "t.parquet").write_text("not parquet")
+    _fails(tmp_path / "t.parquet", "t.parquet can't be read")
+    (tmp_path / "t.csv.zip").write_text("not a zip")
+    _fails(tmp_path / "t.csv.zip", "t.csv.zip can't be read")
+    with zipfile.ZipFile(tmp_path / "two.csv.zip", "w") as archive:
+        archive.writestr("1.csv", CSV)
+        archive.writestr("2.csv", CSV)
+    _fails(tmp_path / "two.csv.zip", "holds 2 files")

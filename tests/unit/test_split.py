@@ -1,0 +1,90 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raymill.spec import DataSpec
+from raymill.split import Census, Split
+from raymill.time_cuts import TimeCounts
+
+RNG = np.random.default_rng(3)
+ROWS = 20_000
+TABLE = pa.table(
+    {
+        "number": RNG.normal(size=ROWS),
+        "city": RNG.choice(["Oslo", "Rome", "Lima"], ROWS),
+        "group": RNG.integers(0, 400, ROWS),
+        "label": RNG.choice(["no", "yes"], ROWS, p=[0.95, 0.05]),
+    }
+)
+
+
+def _split(key: tuple[str, ...] = (), **split: object) -> Split:
+    return Split.of(DataSpec.model_validate({"source": "x", "key": key, "split": split}))
+
+
+def test_shares_are_near_those_asked_for_and_near_in_each_class() -> None:
+    splits = _split(train=0.7, validation=0.2, test=0.1).assign(TABLE)
+    yes = pc.equal(TABLE["label"], "yes").to_numpy()
+    for rows in (splits, splits[yes]):
+        assert np.allclose(np.bincount(rows) / len(rows), [0.7, 0.2, 0.1], atol=0.04)
+
+
+def test_adding_removing_and_permuting_rows_moves_no_other_row() -> None:
+    split = _split()
+    order = RNG.permutation(ROWS)
+    whole = split.assign(TABLE)
+    assert (split.assign(TABLE.take(order)) == whole[order]).all()
+    assert (split.assign(TABLE.slice(500, 77)) == whole[500:577]).all()
+
+
+def test_equal_rows_are_in_one_split() -> None:
+    twice = pa.concat_tables([TABLE, TABLE])
+    splits = _split().assign(twice)
+    assert (splits[:ROWS] == splits[ROWS:]).all()
+
+
+def test_column_names_play_no_part() -> None:
+    renamed = TABLE.rename_columns(["a", "b", "c", "d"])
+    assert (_split().assign(renamed) == _split().assign(TABLE)).all()
+
+
+def test_another_seed_deals_anew() -> None:
+    same = _split(seed=1).assign(TABLE) == _split(seed=2).assign(TABLE)
+    assert 0.6 < same.mean() < 0.72
+
+
+def test_rows_of_one_key_are_together_whatever_else_they_hold() -> None:
+    splits = _split(key=("group", "city")).assign(TABLE)
+    frame = TABLE.to_pandas().assign(split=splits)
+    assert (frame.groupby(["group", "city"])["split"].nunique() == 1).all()
+
+
+def test_groups_are_disjoint_and_the_same_as_texts_or_numbers() -> None:
+    split = _split(by="group", column="group")
+    splits = split.assign(TABLE)
+    assert (TABLE.to_pandas().assign(split=splits).groupby("group")["split"].nunique() == 1).all()
+    as_text = TABLE.set_column(2, "group", TABLE["group"].cast(pa.float64()).cast(pa.string()))
+    assert (split.assign(as_text) == splits).all()
+
+
+def test_a_split_by_time_puts_later_rows_in_later_splits() -> None:
+    data = DataSpec.model_validate({"source": "x", "split": {"by": "time", "column": "number"}})
+    cuts = TimeCounts.of(TABLE["number"], "number").cut(0.8, 0.1, "number")
+    splits = Split.of(data, cuts).assign(TABLE)
+    times = TABLE["number"].to_numpy()
+    assert times[splits == 0].max() < times[splits == 1].min()
+    assert times[splits == 1].max() < times[splits == 2].min()
+    assert np.allclose(np.bincount(splits) / ROWS, [0.8, 0.1, 0.1], atol=0.001)
+
+
+def test_the_fingerprint_is_of_rows_and_splits_in_any_order_and_pieces() -> None:
+    splits = _split().assign(TABLE)
+    whole = Census.of(TABLE, splits)
+    order = RNG.permutation(ROWS)
+    shuffled, dealt = TABLE.take(order), splits[order]
+    merged = Census.of(shuffled.slice(0, 99), dealt[:99]).merge(Census.of(shuffled.slice(99), dealt[99:]))
+    assert merged.fingerprint == whole.fingerprint
+    moved = splits.copy()
+    moved[[np.argmax(splits == 0), np.argmax(splits == 1)]] = 1, 0
+    assert Census.of(TABLE, moved).rows == whole.rows
+    assert Census.of(TABLE, moved).fingerprint != whole.fingerprint
