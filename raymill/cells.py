@@ -1,0 +1,206 @@
+"""Cells: how a raw cell of a CSV or Parquet column is read as a value of a column kind, or refused.
+
+| kind | canonical type | text that it reads | other Arrow types that it reads |
+|---|---|---|---|
+| number | float64 | `7`, `-.5`, `1e-3`; no `1,000`, no currency | bool as 0 and 1, integer, float, decimal |
+| category | string | all, trimmed; `7.0` is `7` | whole numbers as `7`, others in shortest form; `true` |
+| boolean | bool | true/false, yes/no, t/f, 1/0 in any case | bool, the numbers 0 and 1 |
+| timestamp | timestamp[us], naive UTC | ISO 8601 to the microsecond, zone optional | date, timestamp |
+
+Missing are null, NaN, the texts in `MISSING` once trimmed, and, for a number, an infinity. The module knows nothing
+of tables, splits or statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raymill.spec import FeatureType
+
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "?")
+KINDS: tuple[FeatureType, ...] = ("number", "category", "boolean", "timestamp")
+_TRUE = ("true", "t", "yes", "1")
+_FALSE = ("false", "f", "no", "0")
+_ZONE = r"[T ]\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
+_WHOLE_TEXT = r"^(0|-?[1-9][0-9]*)\.0$"
+_EXACT_INTEGERS = float(2**53)
+# A failing Arrow cast of many cells builds one error message per cell, so a few cells are tried first.
+_PROBE = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadCell:
+    """The first cell that a kind can't hold: its row, counted from 0, and what it says."""
+
+    row: int
+    value: str
+
+
+def canonical_type(kind: FeatureType) -> pa.DataType:
+    """The Arrow type of a conformed column."""
+    return {
+        "number": pa.float64(),
+        "category": pa.string(),
+        "boolean": pa.bool_(),
+        "timestamp": pa.timestamp("us"),
+    }[kind]
+
+
+def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """The column as one array, dictionaries decoded and every text type as string."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+        array = array.cast(pa.string())
+    return array
+
+
+def is_supported(dtype: pa.DataType) -> bool:
+    """Whether cells of a plain Arrow type can be read as any kind at all."""
+    return _is_text(dtype) or _is_number(dtype) or _is_time(dtype)
+
+
+def read(values: pa.Array, kind: FeatureType) -> pa.Array | BadCell:
+    """All cells of a plain array of a supported type in the kind's canonical type, or the first that isn't one."""
+    reader = _READERS[kind]
+    if len(values) > _PROBE and not _reads(reader, values.slice(0, _PROBE)):
+        return _first_unreadable(reader, values)
+    try:
+        return reader(values)
+    except pa.ArrowInvalid:
+        return _first_unreadable(reader, values)
+
+
+def texts(values: pa.Array) -> pa.Array:
+    """All cells as categories, which every cell of a supported type can be."""
+    return _READERS["category"](values)
+
+
+def _is_text(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_string(dtype) or pa.types.is_null(dtype))
+
+
+def _is_number(dtype: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(dtype)
+        or pa.types.is_floating(dtype)
+        or pa.types.is_decimal(dtype)
+        or pa.types.is_boolean(dtype)
+    )
+
+
+def _is_time(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_date(dtype) or pa.types.is_timestamp(dtype))
+
+
+def _bare(values: pa.Array) -> pa.Array:
+    """Texts without outer white space, null where they mean missing."""
+    trimmed = pc.utf8_trim_whitespace(values.cast(pa.string()))
+    return pc.if_else(pc.is_in(trimmed, value_set=_missing()), pa.scalar(None, pa.string()), trimmed)
+
+
+@cache
+def _missing() -> pa.Array:
+    return pa.array(MISSING)
+
+
+def _numbers(values: pa.Array) -> pa.Array:
+    if _is_time(values.type):
+        raise pa.ArrowInvalid("a time is not a number")
+    numbers = _text_numbers(values) if _is_text(values.type) else values.cast(pa.float64(), safe=False)
+    finite = pc.is_finite(numbers)
+    if pc.all(finite).as_py() is False:
+        return pc.if_else(finite, numbers, pa.scalar(None, pa.float64()))
+    return numbers
+
+
+def _text_numbers(values: pa.Array) -> pa.Array:
+    try:
+        return values.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return _bare(values).cast(pa.float64())
+
+
+def _texts(values: pa.Array) -> pa.Array:
+    if _is_text(values.type):
+        texts = _bare(values)
+        if pc.any(pc.ends_with(texts, pattern=".0")).as_py():
+            return pc.replace_substring_regex(texts, pattern=_WHOLE_TEXT, replacement=r"\1")
+        return texts
+    if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
+        return _number_texts(_numbers(values))
+    return values.cast(pa.string())
+
+
+def _number_texts(numbers: pa.Array) -> pa.Array:
+    """Whole numbers as integers are written, so that a column of integers with gaps agrees with one without."""
+    whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less(pc.abs(numbers), _EXACT_INTEGERS))
+    integers = pc.if_else(whole, numbers, pa.scalar(None, pa.float64())).cast(pa.int64())
+    return pc.coalesce(integers.cast(pa.string()), numbers.cast(pa.string()))
+
+
+def _booleans(values: pa.Array) -> pa.Array:
+    if pa.types.is_boolean(values.type):
+        return values
+    words = pc.utf8_lower(_texts(values))
+    true = pc.is_in(words, value_set=pa.array(_TRUE))
+    known = pc.or_(true, pc.is_in(words, value_set=pa.array((*_FALSE, None))))
+    if pc.all(known).as_py() is False:
+        raise pa.ArrowInvalid("neither true nor false")
+    return pc.if_else(words.is_valid(), true, pa.scalar(None, pa.bool_()))
+
+
+def _timestamps(values: pa.Array) -> pa.Array:
+    if _is_number(values.type):
+        raise pa.ArrowInvalid("a number is not a time")
+    if _is_time(values.type):
+        return values.cast(pa.timestamp("us"), safe=False)
+    texts = _bare(values)
+    try:
+        return texts.cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        return _zoned_timestamps(texts)
+
+
+def _zoned_timestamps(texts: pa.Array) -> pa.Array:
+    zoned = pc.match_substring_regex(texts, pattern=_ZONE)
+    none = pa.scalar(None, pa.string())
+    utc = pc.if_else(zoned, texts, none).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
+    return pc.coalesce(utc, pc.if_else(zoned, none, texts).cast(pa.timestamp("us")))
+
+
+Reader = Callable[[pa.Array], pa.Array]
+_READERS: dict[FeatureType, Reader] = {
+    "number": _numbers,
+    "category": _texts,
+    "boolean": _booleans,
+    "timestamp": _timestamps,
+}
+
+
+def _reads(reader: Reader, values: pa.Array) -> bool:
+    try:
+        reader(values)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _first_unreadable(reader: Reader, values: pa.Array) -> BadCell:
+    """The first cell that can't be read, by a doubling and then a halving search; some cell can't."""
+    low, high = 0, 1
+    while _reads(reader, values.slice(low, high - low)):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _reads(reader, values.slice(low, middle - low)):
+            low = middle
+        else:
+            high = middle
+    return BadCell(row=low, value=str(values[low].as_py()))

@@ -1,0 +1,157 @@
+"""JSON rows: objects as an HTTP client sends them, checked strictly and turned into a canonical table.
+
+| kind | JSON | missing |
+|---|---|---|
+| number | a finite number; no string, no boolean | null, no such key |
+| category | a string, or a finite number (7 and 7.0 are `7`) | the same, and the texts of `cells.MISSING` |
+| boolean | true or false | null, no such key |
+| timestamp | a string in ISO 8601; no zone means UTC | the same, and the texts of `cells.MISSING` |
+
+The cells of all columns of a kind are read in one go; only rows that fail are looked at one by one, to name them.
+The module knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raymill.cells import KINDS, BadCell, read, texts
+from raymill.errors import DataError
+from raymill.spec import FeatureType
+
+MOST_PROBLEMS = 100
+_MOST_SHOWN = 80
+_TEXT = frozenset[type]({str, type(None)})
+_TAKES: dict[FeatureType, frozenset[type]] = {
+    "number": frozenset({int, float, type(None)}),
+    "category": frozenset({str, int, float, type(None)}),
+    "boolean": frozenset({bool, type(None)}),
+    "timestamp": _TEXT,
+}
+_EXPECTED: dict[FeatureType, str] = {
+    "number": "a finite number",
+    "category": "a string",
+    "boolean": "true or false",
+    "timestamp": "an ISO 8601 date or date-time in a string",
+}
+_FIX = "Send every row as an object of the model's columns; null or no such key is a missing cell."
+
+Problem = dict[str, Any]
+
+
+class RowsError(DataError):
+    """Rows that don't fit the schema; `problems` are `{"row", "column", "problem"}`, at most 100, in row order."""
+
+    def __init__(self, what: str, fix: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(what, fix)
+        self.problems = list(problems)
+
+    def __reduce__(self) -> tuple[type[RowsError], tuple[str, str, list[Problem]]]:  # type: ignore[override]
+        return type(self), (self.what, self.fix, self.problems)
+
+
+def table_from_rows(kinds: Mapping[str, FeatureType], rows: list[dict[str, Any]]) -> pa.Table:
+    """The canonical table of rows, a column per name in `kinds`, in that order.
+
+    Raises RowsError naming row, column, expected type and found value of each problem.
+    """
+    if not rows:
+        raise RowsError("There are no rows.", "Send at least one row.")
+    if set(map(type, rows)) != {dict}:
+        raise _error([_problem(i, "", "expected an object", r) for i, r in enumerate(rows) if type(r) is not dict])
+    problems = _unknown_keys(kinds, rows)
+    columns: dict[str, pa.Array] = {}
+    for kind in KINDS:
+        names = [name for name in kinds if kinds[name] == kind]
+        values = [row.get(name) for name in names for row in rows]
+        cells = _cells(values, kind)
+        if cells is None:
+            problems.extend(_misfits(names, values, kind))
+        else:
+            columns |= {name: cells.slice(i * len(rows), len(rows)) for i, name in enumerate(names)}
+    if problems:
+        raise _error(problems)
+    return pa.table({name: columns[name] for name in kinds})
+
+
+def _unknown_keys(kinds: Mapping[str, FeatureType], rows: list[dict[str, Any]]) -> list[Problem]:
+    known = kinds.keys()
+    if all(row.keys() <= known for row in rows):
+        return []
+    return [
+        {"row": index, "column": str(key), "problem": _unknown(str(key), list(known))}
+        for index, row in enumerate(rows)
+        for key in row
+        if key not in known
+    ]
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown column; {hint}the model takes {', '.join(known)}"
+
+
+def _cells(values: list[Any], kind: FeatureType) -> pa.Array | None:
+    """The values in the kind's canonical type, or None if any of them is refused."""
+    if not _TAKES[kind].issuperset(map(type, values)):
+        return None
+    try:
+        cells = read(_array(values, kind), kind)
+    except (OverflowError, ValueError):
+        return None
+    return None if isinstance(cells, BadCell) else cells
+
+
+def _array(values: list[Any], kind: FeatureType) -> pa.Array:
+    """Raises OverflowError or ValueError: a number beyond float64 or not finite, a text that is no Unicode."""
+    if kind == "boolean":
+        return pa.array(values, pa.bool_())
+    if kind == "timestamp" or (kind == "category" and _TEXT.issuperset(map(type, values))):
+        return pa.array(values, pa.string())
+    if kind == "category":
+        return pa.array([_text(value) for value in values], pa.string())
+    numbers = pa.array([None if value is None else float(value) for value in values], pa.float64())
+    if pc.all(pc.is_finite(numbers)).as_py() is False:
+        raise ValueError("not finite")
+    return numbers
+
+
+def _text(value: str | int | float | None) -> str | None:
+    """The category that a JSON value names; numbers by the rule for columns of numbers."""
+    if not isinstance(value, float):
+        return None if value is None else str(value)
+    if not math.isfinite(value):
+        raise ValueError("not finite")
+    text: str = texts(pa.array([value]))[0].as_py()
+    return text
+
+
+def _misfits(names: list[str], values: list[Any], kind: FeatureType) -> Iterator[Problem]:
+    """The refused cells among values that lie column after column."""
+    rows = len(values) // len(names)
+    bad = (index for index, value in enumerate(values) if _cells([value], kind) is None)
+    for index in itertools.islice(bad, MOST_PROBLEMS):
+        yield _problem(index % rows, names[index // rows], f"expected {_EXPECTED[kind]}", values[index])
+
+
+def _problem(row: int, column: str, expected: str, value: Any) -> Problem:
+    found = json.dumps(value, default=str)
+    found = found if len(found) <= _MOST_SHOWN else f"{found[:_MOST_SHOWN]}..."
+    return {"row": row, "column": column, "problem": f"{expected}, found {found}"}
+
+
+def _error(problems: list[Problem]) -> RowsError:
+    shown = sorted(problems, key=lambda problem: int(problem["row"]))[:MOST_PROBLEMS]
+    first = shown[0]
+    column = f", column {first['column']!r}" if first["column"] else ""
+    more = f" ({len(problems) - 1} more problems)" if len(problems) > 1 else ""
+    return RowsError(f"Row {first['row']}{column}: {first['problem']}{more}.", _FIX, shown)

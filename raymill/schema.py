@@ -1,0 +1,194 @@
+"""The schema: which columns of a table are features, of which kind, and how raw rows are made to conform.
+
+| a column, unless the spec gives its type | becomes |
+|---|---|
+| every cell of all rows an ISO 8601 date or date-time | timestamp |
+| every cell a number (0 and 1 too) | number |
+| Arrow bool, or every cell true/false, yes/no, t/f | boolean |
+| anything else | category |
+
+Left out with a reason: a column that in the train rows holds only missing cells or one value without a gap; text
+with over 1,000 distinct values in over half of its train cells, unless the spec gives it a type; nested Arrow types.
+The schema knows features only: no target, no ignored column, no statistics.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from raymill import json_rows
+from raymill.cells import KINDS, BadCell, is_supported, plain, read
+from raymill.errors import DataError
+from raymill.json_rows import RowsError
+from raymill.spec import FeatureType
+from raymill.statistics import ColumnSummary, TableSummary
+
+__all__ = ["Column", "RowsError", "Schema", "absent_column", "infer_schema"]
+
+_MOST_DISTINCT = 1_000
+_MOST_DISTINCT_SHARE = 0.5
+# A call into Arrow costs about as much as reading this many cells.
+_FEW_ROWS = 1_024
+_JSON_TYPES: dict[FeatureType, dict[str, Any]] = {
+    "number": {"type": ["number", "null"]},
+    "category": {"type": ["string", "number", "null"]},
+    "boolean": {"type": ["boolean", "null"]},
+    "timestamp": {"type": ["string", "null"], "description": "ISO 8601 date or date-time; UTC unless it has a zone"},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A feature column; a missing cell is always allowed."""
+
+    name: str
+    kind: FeatureType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """The feature columns in order, and (name, reason) of the columns that were left out."""
+
+    columns: tuple[Column, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    @cached_property
+    def kinds(self) -> dict[str, FeatureType]:
+        """Kinds by name, in column order."""
+        return {column.name: column.kind for column in self.columns}
+
+    def conform(self, table: pa.Table) -> pa.Table:
+        """The feature columns in order and in canonical types, read from text or native Arrow; others are dropped.
+
+        Raises DataError naming the column that is absent, or the column, row (from 0) and value of a bad cell.
+        """
+        present = set(table.column_names)
+        for name in self.kinds:
+            if name not in present:
+                raise absent_column("the model", name, table.column_names)
+        cells: dict[str, pa.Array] = {}
+        for kind in KINDS:
+            names = [name for name in self.kinds if self.kinds[name] == kind]
+            cells |= zip(names, _read_all(names, [plain(table[name]) for name in names], kind), strict=True)
+        return pa.table({name: cells[name] for name in self.kinds})
+
+    def table_from_rows(self, rows: list[dict[str, Any]]) -> pa.Table:
+        """The conformed table of JSON objects; raises RowsError with `.problems`."""
+        return json_rows.table_from_rows(self.kinds, rows)
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema of one row."""
+        return {
+            "type": "object",
+            "properties": {name: dict(_JSON_TYPES[kind]) for name, kind in self.kinds.items()},
+            "additionalProperties": False,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "columns": [{"name": column.name, "kind": column.kind} for column in self.columns],
+            "left_out": [list(pair) for pair in self.left_out],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Schema:
+        return cls(
+            columns=tuple(Column(name=column["name"], kind=column["kind"]) for column in data["columns"]),
+            left_out=tuple((name, reason) for name, reason in data["left_out"]),
+        )
+
+
+def _read_all(names: list[str], columns: list[pa.Array], kind: FeatureType) -> list[pa.Array]:
+    """Reads columns of one kind; a few rows in one go, because a request pays by the call and not by the cell."""
+    for name, column in zip(names, columns, strict=True):
+        if not is_supported(column.type):
+            raise _misfit(name, kind, BadCell(row=0, value=f"a cell of type {column.type}"))
+    if len(columns) > 1 and len(columns[0]) <= _FEW_ROWS and len({column.type for column in columns}) == 1:
+        rows = len(columns[0])
+        cells = read(pa.concat_arrays(columns), kind)
+        if not isinstance(cells, BadCell):
+            return [cells.slice(index * rows, rows) for index in range(len(columns))]
+    return [_read_one(name, column, kind) for name, column in zip(names, columns, strict=True)]
+
+
+def _read_one(name: str, column: pa.Array, kind: FeatureType) -> pa.Array:
+    cells = read(column, kind)
+    if isinstance(cells, BadCell):
+        raise _misfit(name, kind, cells)
+    return cells
+
+
+def _misfit(name: str, kind: FeatureType, bad: BadCell) -> DataError:
+    return DataError(
+        f"Column {name!r} is a {kind}, but row {bad.row} (the first is 0) holds {bad.value!r}.",
+        f"Correct or empty that cell, or set features.{name}.type to what the column is.",
+    )
+
+
+def infer_schema(
+    summary: TableSummary, types: Mapping[str, FeatureType], ignore: Collection[str], target: str
+) -> Schema:
+    """Decides the kind of every column but the target and the ignored ones.
+
+    Raises DataError for a name in `types` or `ignore`, or a target, that is no column, and for a type in `types`
+    that a cell of any row contradicts.
+    """
+    _require_present(summary, types, ignore, target)
+    columns, left_out = [], []
+    for name, column in summary.columns.items():
+        if name == target or name in ignore:
+            continue
+        kind = types.get(name) or _infer_kind(column)
+        if name in types and kind in column.unreadable:
+            raise _misfit(name, kind, column.unreadable[kind])
+        reason = _reason_to_leave_out(column, kind, declared=name in types)
+        if reason:
+            left_out.append((name, reason))
+        else:
+            columns.append(Column(name=name, kind=kind))
+    return Schema(columns=tuple(columns), left_out=tuple(left_out))
+
+
+def _require_present(
+    summary: TableSummary, types: Mapping[str, FeatureType], ignore: Collection[str], target: str
+) -> None:
+    for role, names in (("task.target", [target]), ("features", types), ("features.ignore", ignore)):
+        for name in names:
+            if name not in summary.columns:
+                raise absent_column(role, name, summary.columns)
+
+
+def absent_column(role: str, name: str, columns: Collection[str]) -> DataError:
+    """The error for a column that `role` names and the table doesn't have."""
+    near = difflib.get_close_matches(name, columns, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return DataError(
+        f"The table has no column {name!r}, which {role} names.", f"{hint}Its columns: {', '.join(columns)}."
+    )
+
+
+def _infer_kind(column: ColumnSummary) -> FeatureType:
+    if column.native == "bool":
+        return "boolean"
+    order: tuple[FeatureType, ...] = ("timestamp", "number", "boolean")
+    return next((kind for kind in order if kind not in column.unreadable), "category")
+
+
+def _reason_to_leave_out(column: ColumnSummary, kind: FeatureType, *, declared: bool) -> str | None:
+    statistics = column.statistics(kind)
+    if statistics is None:
+        return f"its type {column.native} is not supported"
+    if statistics.count == 0:
+        return "only missing cells"
+    if statistics.count == column.train_rows and statistics.constant:
+        return "one constant value"
+    many = column.distinct > max(_MOST_DISTINCT, _MOST_DISTINCT_SHARE * statistics.count)
+    if many and kind == "category" and not declared:
+        return "identifier or free text"
+    return None

@@ -1,0 +1,153 @@
+"""Statistics: what one pass over a table learns of each column, in pieces that merge in a fixed order.
+
+| kept per column | over | used for |
+|---|---|---|
+| which kinds every cell can be read as, and the first cell that can't | all rows | the schema |
+| mean and M2 (Chan et al. 1979), minimum, maximum, quantiles | train rows | numbers |
+| counts of texts, count of distinct ones | train rows | categories, class labels |
+| trues and falses | train rows | booleans |
+| extent, time of day, weekdays, months | train rows | timestamps |
+
+Everything is held at once, because the kind of a column is known only after the last piece; what a kind can't
+read is None. The module chooses no kind and no transform.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from raymill.cells import KINDS, BadCell, is_supported, plain, read, texts
+from raymill.errors import DataError
+from raymill.kind_statistics import BooleanStatistics, NumberStatistics, TimestampStatistics
+from raymill.sketch import Categories, Distinct
+from raymill.spec import FeatureType
+
+Statistics = NumberStatistics | Categories | BooleanStatistics | TimestampStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ColumnSummary:
+    """One column: what its cells can be, over all rows, and their statistics, over train rows."""
+
+    native: str
+    rows: int
+    train_rows: int
+    unreadable: dict[FeatureType, BadCell]
+    numbers: NumberStatistics | None
+    booleans: BooleanStatistics | None
+    timestamps: TimestampStatistics | None
+    categories: Categories
+    distinct_sketch: Distinct
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray, train: np.ndarray) -> ColumnSummary:
+        """Reads each different cell once; `train (rows,) bool`."""
+        native, array = str(column.type), plain(column)
+        if not is_supported(array.type):
+            return cls._unsupported(native, train)
+        encoded = array.dictionary_encode()
+        different = encoded.dictionary
+        codes = encoded.indices.fill_null(len(different)).to_numpy()
+        counts = np.bincount(codes[train], minlength=len(different) + 1)[: len(different)]
+        words = texts(different)
+        cells = {kind: read(different, kind) for kind in KINDS if kind != "category"}
+        bad = {kind: cell for kind, cell in cells.items() if isinstance(cell, BadCell)}
+        return cls(
+            native=native,
+            rows=len(train),
+            train_rows=int(np.count_nonzero(train)),
+            unreadable={k: BadCell(row=int(np.argmax(codes == b.row)), value=b.value) for k, b in bad.items()},
+            numbers=None if "number" in bad else NumberStatistics.of(cells["number"], counts),
+            booleans=None if "boolean" in bad else BooleanStatistics.of(cells["boolean"], counts),
+            timestamps=None if "timestamp" in bad else TimestampStatistics.of(cells["timestamp"], counts),
+            categories=Categories.of(words, counts),
+            distinct_sketch=Distinct.of(words.filter(pa.array(counts > 0))),
+        )
+
+    @classmethod
+    def _unsupported(cls, native: str, train: np.ndarray) -> ColumnSummary:
+        none = pa.array([], pa.string())
+        return cls(
+            native=native,
+            rows=len(train),
+            train_rows=int(np.count_nonzero(train)),
+            unreadable={kind: BadCell(row=0, value=f"a cell of type {native}") for kind in KINDS},
+            numbers=None,
+            booleans=None,
+            timestamps=None,
+            categories=Categories.of(none, np.zeros(0, np.int64)),
+            distinct_sketch=Distinct.of(none),
+        )
+
+    def merge(self, other: ColumnSummary) -> ColumnSummary:
+        later = {k: BadCell(row=b.row + self.rows, value=b.value) for k, b in other.unreadable.items()}
+        return ColumnSummary(
+            native=self.native if self.native != "null" else other.native,
+            rows=self.rows + other.rows,
+            train_rows=self.train_rows + other.train_rows,
+            unreadable=later | self.unreadable,
+            numbers=_merged(self.numbers, other.numbers),
+            booleans=_merged(self.booleans, other.booleans),
+            timestamps=_merged(self.timestamps, other.timestamps),
+            categories=self.categories.merge(other.categories),
+            distinct_sketch=self.distinct_sketch.merge(other.distinct_sketch),
+        )
+
+    def statistics(self, kind: FeatureType) -> Statistics | None:
+        """The statistics of the cells read as a kind; None if some cell can't be."""
+        held: dict[FeatureType, Statistics | None] = {
+            "number": self.numbers,
+            "category": None if "category" in self.unreadable else self.categories,
+            "boolean": self.booleans,
+            "timestamp": self.timestamps,
+        }
+        return held[kind]
+
+    @property
+    def missing(self) -> int:
+        """Train cells without a text; a number column also misses its infinities (`train_rows - numbers.count`)."""
+        return self.train_rows - self.categories.count
+
+    @property
+    def distinct(self) -> int:
+        """Different texts in the train rows, exact up to 20,000, else estimated."""
+        return self.distinct_sketch.estimate if self.categories.overflowed else len(self.categories.texts)
+
+
+def _merged(first: Any, second: Any) -> Any:
+    return None if first is None or second is None else first.merge(second)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TableSummary:
+    """All columns of a table, or of its pieces so far."""
+
+    rows: int
+    train_rows: int
+    columns: dict[str, ColumnSummary]
+
+    @classmethod
+    def of(cls, table: pa.Table, train: np.ndarray) -> TableSummary:
+        """Summarises a raw table of any Arrow types; `train (rows,) bool` says which rows are train rows."""
+        return cls(
+            rows=table.num_rows,
+            train_rows=int(np.count_nonzero(train)),
+            columns={name: ColumnSummary.of(table[name], train) for name in table.column_names},
+        )
+
+    def merge(self, other: TableSummary) -> TableSummary:
+        """This piece followed by another one with the same columns."""
+        for name in self.columns.keys() ^ other.columns.keys():
+            raise DataError(
+                f"The pieces of the table differ: column {name!r} is not in all of them.",
+                "Give every file the same columns.",
+            )
+        return TableSummary(
+            rows=self.rows + other.rows,
+            train_rows=self.train_rows + other.train_rows,
+            columns={name: column.merge(other.columns[name]) for name, column in self.columns.items()},
+        )
