@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+TARGET = "__target__"
+"""The last column of a prepared shard: class index int32, or standardised value float32."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryFeature:
