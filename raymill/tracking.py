@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 import threading
 import time
@@ -32,6 +33,7 @@ _RUN_TAG = "raymill.run"
 _EPOCH_METRICS = ("train_loss", "validation_loss", "lr", "rows_per_s")
 _EPOCHS_PER_BATCH = 200  # MLflow takes at most 1,000 metrics at once
 _PARAMS_PER_BATCH = 100
+_CAUSE = re.compile(r"""\(Caused by \w+\(["'](?:\w+\(.*?\): )?(.*?)["']\)\)""")
 _CONNECTING = threading.Lock()
 
 
@@ -277,6 +279,8 @@ def _foreign_errors() -> tuple[type[Exception], ...]:
 
 
 def _gist(error: Exception) -> str:
-    """The first line of an error, at most 300 characters and without secrets."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    """Why it failed: the innermost cause that `requests` names, else the first line; short and without secrets."""
+    text = str(error).strip()
+    cause = _CAUSE.search(text)
+    lines = [cause[1]] if cause else text.splitlines() or [type(error).__name__]
     return without_userinfo(lines[0])[:300].rstrip(".")

@@ -259,10 +259,21 @@ def test_a_server_that_is_not_there_is_said_at_once_and_without_the_password(tmp
     with pytest.raises(TrackerError) as raised:
         Tracker.open(f"http://ann:hush@127.0.0.1:{port}", "x", str(tmp_path))
     assert time.monotonic() - started_s < 15
-    assert f"MLflow at http://127.0.0.1:{port} could not open experiment x" in raised.value.what
+    assert f"MLflow at http://127.0.0.1:{port} could not open experiment x: " in raised.value.what
+    assert raised.value.what.endswith("Connection refused.")
     assert "hush" not in str(raised.value)
     assert "\n" not in raised.value.what + raised.value.fix
     assert dict(os.environ) == before
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    started_s = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(TrackerError, match=r"could not open experiment x: .*timed out"):
+            Tracker.open(uri, "x", str(tmp_path))
+    assert time.monotonic() - started_s < 10
 
 
 def test_a_database_that_cannot_be_is_said_in_two_sentences(tmp_path: Path) -> None:

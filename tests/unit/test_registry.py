@@ -1,0 +1,152 @@
+"""The registry against a real MLflow on SQLite."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from raymill import __version__
+from raymill.errors import TrackerError
+from raymill.registry import Registry, Version, signature_of
+from raymill.schema import Column, Schema
+from raymill.task import Task
+from raymill.tracking import Tracker, connect
+
+SCHEMA = Schema(columns=(Column(name="size", kind="number"), Column(name="a colour", kind="category")))
+TASK = Task(kind="classification", target="y", classes=("no", "yes"))
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def run_id(uri: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    tracker = Tracker.open(uri, "flowers", str(tmp_path_factory.mktemp("artifacts")))
+    return tracker.run("flowers-1", params={}, tags={}).id
+
+
+@pytest.fixture
+def registry(uri: str) -> Registry:
+    return Registry(uri)
+
+
+@pytest.fixture
+def name(tmp_path: Path) -> str:
+    return tmp_path.name.replace("_", "-").lower()
+
+
+def write_bundle(folder: Path, weights: bytes = b"weights") -> str:
+    folder.mkdir()
+    document = {"schema": SCHEMA.to_json(), "task": TASK.to_json()}
+    (folder / "bundle.json").write_text(json.dumps(document))
+    (folder / "weights.safetensors").write_bytes(weights)
+    return hashlib.sha256(weights).hexdigest()
+
+
+def register(registry: Registry, name: str, run_id: str, folder: Path, weights: bytes = b"weights") -> Version:
+    digest = write_bundle(folder, weights)
+    uri = f"s3://KEY:hush@bucket/{folder.name}"
+    return registry.register(name, folder, bundle_uri=uri, digest=digest, run_id=run_id, description="d")
+
+
+def test_a_bundle_becomes_a_version_that_knows_where_it_came_from(
+    registry: Registry, name: str, run_id: str, tmp_path: Path
+) -> None:
+    version = register(registry, name, run_id, tmp_path / "b1")
+    assert version == Version(
+        name=name,
+        number=1,
+        bundle_uri="s3://bucket/b1",
+        digest=hashlib.sha256(b"weights").hexdigest(),
+        run_id=run_id,
+    )
+
+
+def test_the_same_bundle_registered_again_is_the_same_version(
+    registry: Registry, name: str, run_id: str, tmp_path: Path
+) -> None:
+    first = register(registry, name, run_id, tmp_path / "b1")
+    other = register(registry, name, run_id, tmp_path / "b2", b"other")
+    assert register(registry, name, run_id, tmp_path / "b3") == first
+    assert (first.number, other.number) == (1, 2)
+
+
+def test_a_digest_is_found_in_its_own_model_only(registry: Registry, name: str, run_id: str, tmp_path: Path) -> None:
+    version = register(registry, name, run_id, tmp_path / "b1")
+    assert registry.version_with_digest(name, version.digest) == version
+    assert registry.version_with_digest(name, "0" * 64) is None
+    assert registry.version_with_digest("no-such-model", version.digest) is None
+
+
+def test_an_alias_points_where_it_was_set_last(registry: Registry, name: str, run_id: str, tmp_path: Path) -> None:
+    assert registry.alias(name, "champion") is None
+    first = register(registry, name, run_id, tmp_path / "b1")
+    second = register(registry, name, run_id, tmp_path / "b2", b"other")
+    assert registry.alias(name, "champion") is None
+    for version in (first, second, first):
+        registry.set_alias(name, "champion", version.number)
+        assert registry.alias(name, "champion") == version
+    assert registry.alias(name, "candidate") is None
+
+
+def test_an_alias_of_no_version_is_refused(registry: Registry, name: str, run_id: str, tmp_path: Path) -> None:
+    register(registry, name, run_id, tmp_path / "b1")
+    with pytest.raises(TrackerError, match=f"could not set {name}@champion to version 9"):
+        registry.set_alias(name, "champion", 9)
+
+
+def test_a_version_that_raymill_did_not_make_is_said_to_be_one(
+    uri: str, registry: Registry, name: str, run_id: str
+) -> None:
+    client = connect(uri)
+    client.create_registered_model(name)
+    client.create_model_version(name, source="s3://elsewhere/model", run_id=run_id)
+    registry.set_alias(name, "champion", 1)
+    with pytest.raises(TrackerError, match="has no tag digest and no tag bundle_uri"):
+        registry.alias(name, "champion")
+
+
+def test_the_model_is_data_and_names_its_loader(
+    uri: str, registry: Registry, name: str, run_id: str, tmp_path: Path
+) -> None:
+    register(registry, name, run_id, tmp_path / "b1")
+    folder = Path(connect(uri).get_model_version(name, "1").source)
+    assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == [
+        "MLmodel",
+        "data/bundle.json",
+        "data/weights.safetensors",
+        "python_env.yaml",
+        "requirements.txt",
+    ]
+    assert "loader_module: raymill.pyfunc" in (folder / "MLmodel").read_text()
+    assert (folder / "requirements.txt").read_text() == f"raymill=={__version__}\n"
+
+
+def test_no_artifact_and_no_database_lands_in_the_working_directory(
+    registry: Registry, name: str, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    register(registry, name, run_id, tmp_path / "b1")
+    assert list(here.iterdir()) == []
+
+
+def test_the_signature_names_every_feature_and_output() -> None:
+    signature = signature_of(SCHEMA, TASK)
+    assert signature.inputs.input_names() == ["size", "a colour"]
+    assert signature.outputs.input_names() == ["prediction", "p_no", "p_yes"]
+    values = signature_of(SCHEMA, Task(kind="regression", target="y"))
+    assert [str(c.type) for c in values.outputs.inputs] == ["DataType.double"]
+
+
+def test_importing_it_does_not_import_mlflow() -> None:
+    code = "import sys, raymill.registry; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
