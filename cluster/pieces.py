@@ -1,0 +1,80 @@
+"""A pass: one function over many pieces of work, on the whole cluster, through Ray Data.
+
+A piece of work is one read task, so that neither Ray's blocks nor the number of CPUs decide what a function sees,
+and answers come back in the order of the pieces whatever order they finish in. No row of a table travels through
+Ray: pieces say where rows are, answers what was found or written. Ray runs a piece again whose worker or node died.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import ray.data
+from ray.data.block import BlockMetadata
+from ray.data.datasource import Datasource, ReadTask
+
+from cluster.failures import unwrap
+
+Piece = TypeVar("Piece")
+Answer = TypeVar("Answer")
+# Less than one, so that an endpoint that holds half a CPU of a small machine never blocks a pass.
+CPUS_PER_PIECE = 0.5
+
+
+def each(work: Callable[[Piece], Answer], pieces: Sequence[Piece]) -> Iterator[Answer]:
+    """Yields `work(piece)` for every piece, in order; both must be picklable, safe to repeat, an answer small.
+
+    Raises the RaymillError that `work` raised.
+    """
+    _quiet()
+    dataset = ray.data.read_datasource(
+        _Work(work, pieces), override_num_blocks=len(pieces), ray_remote_args={"num_cpus": CPUS_PER_PIECE}
+    )
+    waiting: dict[int, bytes] = {}
+    following = 0
+    try:
+        for row in dataset.iter_rows():
+            waiting[row["piece"]] = row["answer"]
+            while following in waiting:
+                yield pickle.loads(waiting.pop(following))
+                following += 1
+    except Exception as error:
+        raise unwrap(error) from error
+
+
+class _Work(Datasource):
+    """Read tasks that each do one piece of work and read back its pickled answer as one row."""
+
+    def __init__(self, work: Callable[[Any], Any], pieces: Sequence[Any]) -> None:
+        self._work, self._pieces = work, pieces
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        return None
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
+    ) -> list[ReadTask]:
+        about = BlockMetadata(num_rows=1, size_bytes=None, input_files=None, exec_stats=None)
+        return [
+            ReadTask(functools.partial(_answer, self._work, index, piece), about)
+            for index, piece in enumerate(self._pieces)
+        ]
+
+
+def _answer(work: Callable[[Any], Any], index: int, piece: Any) -> list[pa.Table]:
+    return [pa.table({"piece": [index], "answer": [pickle.dumps(work(piece))]})]
+
+
+def _quiet() -> None:
+    """Ray Data speaks through its log file only: a job's own console tells what is done."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL)
