@@ -112,15 +112,13 @@ def _against_champion(metric: str, ours: float, theirs: float, gains: np.ndarray
         reason = f"{metric} is undefined in {undefined} of {len(gains)} resamples: the test split has too few rows"
         return Keep(reason=reason, gain=gain)
     low, high = (float(end) for end in np.nanpercentile(gains, [2.5, 97.5]))
-    text = _comparison(metric, ours, theirs, gain, low, high)
+    # So many decimals that the lower end is seen to be on its side of min_gain.
+    decimals = _decimals(min(high - low, abs(low - min_gain)))
+    numbers = [f"{number:z.{decimals}f}" for number in (ours, theirs, gain, low, high)]
+    text = "{} {} against {}: gain {} [{}, {}]".format(metric, *numbers)
     if low > min_gain:
         return Promote(reason=f"{text}, more than {min_gain} at 95%", gain=gain, low=low, high=high)
     return Keep(reason=f"{text}, needs more than {min_gain} at 95%", gain=gain, low=low, high=high)
-
-
-def _comparison(metric: str, ours: float, theirs: float, gain: float, low: float, high: float) -> str:
-    numbers = [f"{number:z.{_decimals(high - low)}f}" for number in (ours, theirs, gain, low, high)]
-    return "{} {} against {}: gain {} [{}, {}]".format(metric, *numbers)
 
 
 def _against(metric: str, ours: Measured, theirs: Measured) -> str:
