@@ -112,12 +112,19 @@ def _missing() -> pa.Array:
 
 def _numbers(values: pa.Array) -> pa.Array:
     if _is_time(values.type):
-        raise pa.ArrowInvalid("a time is not a number")
+        return _none_of(values, pa.float64())
     numbers = _text_numbers(values) if _is_text(values.type) else values.cast(pa.float64(), safe=False)
     finite = pc.is_finite(numbers)
     if pc.all(finite).as_py() is False:
         return pc.if_else(finite, numbers, pa.scalar(None, pa.float64()))
     return numbers
+
+
+def _none_of(values: pa.Array, dtype: pa.DataType) -> pa.Array:
+    """Missing cells only: a number is no time, nor a time a number."""
+    if values.null_count < len(values):
+        raise pa.ArrowInvalid(f"{values.type} is no {dtype}")
+    return pa.nulls(len(values), dtype)
 
 
 def _text_numbers(values: pa.Array) -> pa.Array:
@@ -158,7 +165,7 @@ def _booleans(values: pa.Array) -> pa.Array:
 
 def _timestamps(values: pa.Array) -> pa.Array:
     if _is_number(values.type):
-        raise pa.ArrowInvalid("a number is not a time")
+        return _none_of(_numbers(values), pa.timestamp("us"))
     if _is_time(values.type):
         return values.cast(pa.timestamp("us"), safe=False)
     texts = _bare(values)

@@ -26,6 +26,15 @@ from raymill.kind_statistics import BooleanStatistics, NumberStatistics, Timesta
 from raymill.sketch import Categories, Distinct
 from raymill.spec import FeatureType
 
+__all__ = [
+    "BooleanStatistics",
+    "ColumnSummary",
+    "NumberStatistics",
+    "Statistics",
+    "TableSummary",
+    "TimestampStatistics",
+]
+
 Statistics = NumberStatistics | Categories | BooleanStatistics | TimestampStatistics
 
 
