@@ -122,7 +122,8 @@ class TrackedRun:
         from mlflow.entities import Metric, RunTag
 
         at_ms = int(time.time() * 1000)
-        keys = {name: f"{key_of(prefix)}/{key_of(name)}" for name in values}
+        folder = "/".join(key_of(part) for part in prefix.split("/"))
+        keys = {name: f"{folder}/{key_of(name)}" for name in values}
         metrics = [Metric(keys[name], v, at_ms, 0) for name, v in values.items() if v is not None]
         undefined = [
             RunTag(keys[name], tag_value(f"undefined: {(reasons or {}).get(name, 'no reason given')}"))

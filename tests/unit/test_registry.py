@@ -8,14 +8,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
+import torch
 
 from raymill import __version__
+from raymill.bundle import Bundle
 from raymill.errors import TrackerError
+from raymill.models import build_model
+from raymill.predictor import Predictor
 from raymill.registry import Registry, Version, signature_of
-from raymill.schema import Column, Schema
+from raymill.schema import Column, Schema, infer_schema
+from raymill.spec import LinearSpec
+from raymill.statistics import TableSummary
+from raymill.store import Store
 from raymill.task import Task
 from raymill.tracking import Tracker, connect
+from raymill.transform import Transform
 
 SCHEMA = Schema(columns=(Column(name="size", kind="number"), Column(name="a colour", kind="category")))
 TASK = Task(kind="classification", target="y", classes=("no", "yes"))
@@ -48,6 +59,26 @@ def write_bundle(folder: Path, weights: bytes = b"weights") -> str:
     (folder / "bundle.json").write_text(json.dumps(document))
     (folder / "weights.safetensors").write_bytes(weights)
     return hashlib.sha256(weights).hexdigest()
+
+
+def write_real_bundle(folder: Path, rows: pd.DataFrame) -> str:
+    table = pa.Table.from_pandas(rows)
+    summary = TableSummary.of(table.append_column("y", pa.array(["no"] * len(rows))), np.ones(len(rows), bool))
+    schema = infer_schema(summary, {}, (), "y")
+    transform, model = Transform.fit(schema, summary), LinearSpec(type="linear")
+    network = build_model(model, transform.layout, TASK)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    return Bundle.write(
+        Store(str(folder)),
+        schema=schema,
+        transform=transform,
+        task=TASK,
+        model=model,
+        spec={},
+        lineage={},
+        network=network,
+    )
 
 
 def register(registry: Registry, name: str, run_id: str, folder: Path, weights: bytes = b"weights") -> Version:
@@ -127,6 +158,25 @@ def test_the_model_is_data_and_names_its_loader(
     ]
     assert "loader_module: raymill.pyfunc" in (folder / "MLmodel").read_text()
     assert (folder / "requirements.txt").read_text() == f"raymill=={__version__}\n"
+
+
+def test_the_champion_loads_by_its_alias_and_scores_as_the_predictor_does(
+    uri: str, registry: Registry, name: str, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow.pyfunc
+
+    rows = pd.DataFrame({"size": range(40), "a colour": ["red", "blue"] * 20, "sold": [True, True, False, False] * 10})
+    folder = tmp_path / "bundle"
+    digest = write_real_bundle(folder, rows)
+    version = registry.register(name, folder, bundle_uri=str(folder), digest=digest, run_id=run_id)
+    registry.set_alias(name, "champion", version.number)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    model = mlflow.pyfunc.load_model(f"models:/{name}@champion")
+    expected = Predictor.load(str(folder), digest).predict(pa.Table.from_pandas(rows))
+    for frame in (rows, rows.astype(str), rows.astype(object), rows.convert_dtypes(), rows.assign(other=1)):
+        found = model.predict(frame)
+        assert list(found.columns) == ["prediction", "p_no", "p_yes"]
+        np.testing.assert_array_equal(found[["p_no", "p_yes"]], expected)
 
 
 def test_no_artifact_and_no_database_lands_in_the_working_directory(

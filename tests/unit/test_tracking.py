@@ -238,6 +238,11 @@ def test_an_undefined_metric_is_a_tag_with_its_reason(uri: str, run: TrackedRun)
     assert data(uri, run).tags["test/f1"] == "undefined: no reason given"
 
 
+def test_metrics_may_lie_in_folders_and_have_any_name(uri: str, run: TrackedRun) -> None:
+    run.log_metrics({"roc_auc": 0.5, "carrier=UA/1": 0.25}, "baseline/linear")
+    assert data(uri, run).metrics == {"baseline/linear/roc_auc": 0.5, "baseline/linear/carrier_UA_1": 0.25}
+
+
 def test_a_run_ends_and_resumes(uri: str, run: TrackedRun) -> None:
     run.finish("KILLED")
     assert connect(uri).get_run(run.id).info.status == "KILLED"
