@@ -108,7 +108,10 @@ def _classes(name: str, column: ColumnSummary) -> tuple[str, ...]:
             f"The target {name!r} has {column.distinct} different values, such as {labels[0]!r}; too many for classes.",
             "Use task.type: regression, or a threshold: target: {column: NAME, at_least: VALUE}.",
         )
-    return tuple(sorted(labels) if column.numbers is None else sorted(labels, key=lambda x: (float(x), x)))
+    numbers = read(column.categories.texts, "number")
+    if isinstance(numbers, BadCell) or numbers.null_count:
+        return tuple(sorted(labels))
+    return tuple(label for _, label in sorted(zip(numbers.to_pylist(), labels, strict=True)))
 
 
 def _class_indices(task: Task, cells: pa.Array) -> tuple[np.ndarray, np.ndarray]:
