@@ -32,9 +32,7 @@ def each(work: Callable[[Piece], Answer], pieces: Sequence[Piece]) -> Iterator[A
     Raises the RaymillError that `work` raised.
     """
     _quiet()
-    dataset = ray.data.read_datasource(
-        _Work(work, pieces), override_num_blocks=len(pieces), ray_remote_args={"num_cpus": CPUS_PER_PIECE}
-    )
+    dataset = ray.data.read_datasource(_Work(work, pieces), override_num_blocks=len(pieces), num_cpus=CPUS_PER_PIECE)
     waiting: dict[int, bytes] = {}
     following = 0
     try:

@@ -10,7 +10,7 @@ from cluster.background import Background
 from cluster.retry import GiveUp, decide
 from cluster.stopping import on_interrupt
 from cluster.workers import WorkerFailure, run_on_workers
-from raymill.baselines import store_baselines
+from raymill.baselines import fit_baselines, write_baselines
 from raymill.console import Console
 from raymill.errors import Interrupted
 from raymill.following import Follower
@@ -37,7 +37,7 @@ def train(spec: Spec, prepared: Prepared, console: Console) -> Trained:
     run.forget_stop()
     run.save_spec(spec.to_json())
     tracked = _tracked_run(spec, prepared, run)
-    baselines = Background.start(store_baselines, prepared.uri, run.store.uri, run.baselines, spec.train.seed)
+    baselines = Background.start(_store_baselines, prepared, run, spec.train.seed)
     with on_interrupt(run.ask_to_stop, console), _followed(run, spec, tracked, console):
         assignment = Assignment(spec=spec, dataset_uri=prepared.uri, run_id=tracked.id, git_commit=git_commit())
         fit = _fit(assignment, run, console)
@@ -108,6 +108,10 @@ def _attempt(assignment: Assignment, run: Run, console: Console) -> Fit | Worker
         scratch=run.store.child(f"{run.folder}/ray"),
     )
     return outcome
+
+
+def _store_baselines(prepared: Prepared, run: Run, seed: int) -> None:
+    write_baselines(run.store, run.baselines, prepared, fit_baselines(prepared, seed))
 
 
 def _concluded(run: Run, tracked: TrackedRun, baselines: Background, console: Console) -> Trained:

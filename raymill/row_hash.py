@@ -1,7 +1,8 @@
 """Row hashes: 64 bits from a row's cells, the same on any machine, in any piece and beside any other rows.
 
-Column names take no part, the order of columns does. Numbers are hashed by value (1 and 1.0 agree, as do 0.0 and
--0.0, null and NaN), texts by their UTF-8 bytes; a column of a type that no feature can have (a list, bytes) takes no part.
+Column names take no part, the order of columns does, and a column of a type that no feature can have (a list,
+bytes) takes none. Numbers are hashed by value (1 and 1.0 agree, as do 0.0 and -0.0, null and NaN), texts by their
+UTF-8 bytes.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def _hash_cells(cells: pa.Array) -> np.ndarray:
         cells = cells.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
     missing = cells.is_null().to_numpy(zero_copy_only=False)
     filled = cells.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
-    return np.where(missing, _MISSING, mix(filled.view(np.uint64)))
+    hashes: np.ndarray = np.where(missing, _MISSING, mix(filled.view(np.uint64)))
+    return hashes
 
 
 def _hash_texts(texts: pa.Array) -> np.ndarray:
@@ -61,8 +63,8 @@ def _hash_texts(texts: pa.Array) -> np.ndarray:
     words = encoded.dictionary.to_numpy(zero_copy_only=False)
     hashes = pd.util.hash_array(words.astype(object), hash_key=_TEXT_KEY, categorize=False)
     index = pc.fill_null(encoded.indices, len(words)).to_numpy(zero_copy_only=False)
-    known: np.ndarray = np.append(hashes.astype(np.uint64), _MISSING)
-    return known[index]
+    by_row: np.ndarray = np.append(hashes.astype(np.uint64), _MISSING)[index]
+    return by_row
 
 
 def _hash_floats(values: np.ndarray) -> np.ndarray:

@@ -21,8 +21,6 @@ from raymill.layout import Layout
 if TYPE_CHECKING:
     from raymill.prepared import Prepared
 
-TARGET = "__target__"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:

@@ -21,7 +21,7 @@ class Trained:
     """What `train.json`, a finished run's manifest, says."""
 
     run: str
-    run_id: str | None
+    run_id: str
     status: str
     epochs: int
     steps: int

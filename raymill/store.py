@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -150,6 +151,19 @@ class Store:
             FileInfo(f.path[len(root) + 1 :], f.size, f.mtime_ns or 0) for f in found if not f.path.endswith(".partial")
         ]
         return sorted(keep, key=lambda f: f.path)
+
+    @contextlib.contextmanager
+    def as_folder(self) -> Iterator[Path]:
+        """The store's files as a local folder: itself, or a copy that vanishes when the block ends."""
+        if self.is_local:
+            yield Path(self.uri)
+            return
+        with tempfile.TemporaryDirectory(prefix="raymill-") as scratch:
+            for file in self.files(recursive=True):
+                target = Path(scratch) / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self.read_bytes(file.path))
+            yield Path(scratch)
 
     def delete(self, path: str) -> None:
         """Deletes a file or a whole folder; absent is fine."""

@@ -36,7 +36,7 @@ class Assignment:
 
     spec: Spec
     dataset_uri: str
-    run_id: str | None = None
+    run_id: str
     git_commit: str | None = None
 
 

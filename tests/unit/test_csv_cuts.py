@@ -1,5 +1,6 @@
 import csv
 import io
+import itertools
 
 import pytest
 from hypothesis import given
@@ -51,7 +52,7 @@ def test_pieces_between_cuts_hold_the_same_rows_as_the_whole(
         cuts = _cuts(data, every)
     edges = [0, *(byte for byte, _ in cuts), len(data)]
     read = []
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         assert not cuts or start == 0 or dict(cuts)[start] == len(read)
         read += list(csv.reader(io.StringIO(data[start:stop].decode(), newline="")))
     assert read == [list(row) for row in rows]

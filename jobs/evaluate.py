@@ -1,0 +1,157 @@
+"""The evaluate job: candidate and champion score the raw test rows once each, through Ray Data and the Predictor."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from cluster.pieces import each
+from raymill import plots
+from raymill.baselines import read_baselines
+from raymill.console import Console
+from raymill.errors import InternalError
+from raymill.evaluation import (
+    Evaluation,
+    Scorer,
+    ScoreShard,
+    all_scores,
+    measure_baselines,
+    reasons_of,
+    slice_report,
+    tally,
+    values_of,
+)
+from raymill.gate import warnings_against
+from raymill.history import read_history
+from raymill.prepared import Prepared
+from raymill.registry import Registry, Version
+from raymill.run import Run, Trained
+from raymill.spec import Spec
+from raymill.store import Store
+from raymill.tracking import TrackedRun, Tracker
+
+
+def evaluate(spec: Spec, prepared: Prepared, trained: Trained, console: Console) -> Evaluation:
+    """Scores, measures and tracks a trained run, against the champion and the baselines; returns its manifest.
+
+    Raises DataError where the champion's task is another, or a column to slice by isn't in the test rows.
+    """
+    assert spec.tracking is not None
+    champion = Registry(spec.tracking).alias(spec.name, "champion")
+    scorers = _scorers(trained, champion)
+    uri = _place(spec, trained, scorers)
+    if (done := Evaluation.open(uri)) is not None:
+        console.say(f"evaluate  already done: {uri}")
+        return done
+    _score(spec, prepared, scorers, uri, console)
+    evaluation = _measure(spec, prepared, trained, champion if len(scorers) > 1 else None, uri)
+    _track(spec, prepared, trained, evaluation)
+    evaluation.write()
+    _tell(spec, evaluation, console)
+    return evaluation
+
+
+def _scorers(trained: Trained, champion: Version | None) -> tuple[Scorer, ...]:
+    candidate = Scorer(name="candidate", uri=trained.bundle_uri, digest=trained.digest)
+    if champion is None or champion.digest == trained.digest:
+        return (candidate,)
+    return candidate, Scorer(name="champion", uri=champion.bundle_uri, digest=champion.digest)
+
+
+def _place(spec: Spec, trained: Trained, scorers: tuple[Scorer, ...]) -> str:
+    name = "-".join(scorer.digest[:12] for scorer in scorers)
+    slices = "".join(f"-{column}" for column in spec.evaluate.slices)
+    return f"{spec.store}/evaluations/{trained.run}/{name}{slices}"
+
+
+def _score(spec: Spec, prepared: Prepared, scorers: tuple[Scorer, ...], uri: str, console: Console) -> None:
+    pieces = [
+        ScoreShard(
+            dataset_uri=prepared.uri, shard=shard, scorers=scorers, slices=tuple(spec.evaluate.slices), into=uri
+        )
+        for shard in prepared.raw_test.shards
+    ]
+    rows = 0
+    with console.progress("evaluate ", prepared.raw_test.rows) as bar:
+        for scored in each(ScoreShard.__call__, pieces):
+            rows += scored
+            bar.reach(rows, f"{rows:,} rows scored")
+    if rows != prepared.raw_test.rows:
+        raise InternalError(
+            f"{rows} test rows were scored, and the test split has {prepared.raw_test.rows}.", "Please report this."
+        )
+
+
+def _measure(spec: Spec, prepared: Prepared, trained: Trained, champion: Version | None, uri: str) -> Evaluation:
+    task = prepared.task
+    whole, by_slice = tally(uri, "candidate", task, spec.evaluate.slices)
+    measured = whole.result()
+    run = Run.of(spec, prepared)
+    baselines = measure_baselines(task, read_baselines(run.store, run.baselines))
+    confusion = whole.confusion
+    return Evaluation(
+        uri=uri,
+        run=trained.run,
+        digest=trained.digest,
+        dataset_fingerprint=prepared.fingerprint,
+        rows=whole.rows,
+        metrics=values_of(measured),
+        reasons=reasons_of(measured),
+        baselines={name: values_of(values) for name, values in baselines.items()},
+        slices=slice_report(by_slice),
+        confusion=None if confusion is None else confusion.tolist(),
+        champion_digest=champion.digest if champion else None,
+        champion=values_of(tally(uri, "champion", task, ())[0].result()) if champion else None,
+        warnings=list(warnings_against(spec.gate_metric, measured, baselines)),
+    )
+
+
+def _track(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evaluation) -> None:
+    assert spec.tracking is not None
+    tracked = Tracker.open(spec.tracking, spec.name, f"{spec.store}/mlflow").run(trained.run, params={}, tags={})
+    tracked.log_metrics(evaluation.metrics, "test", evaluation.reasons)
+    for name, metrics in evaluation.baselines.items():
+        tracked.log_metrics(metrics, f"baseline/{name}")
+    tracked.log_json("spec.json", spec.to_json())
+    tracked.log_json("evaluation.json", {"metrics": evaluation.metrics, "slices": evaluation.slices})
+    _draw(prepared, trained, evaluation, tracked, Store(spec.store))
+
+
+def _draw(prepared: Prepared, trained: Trained, evaluation: Evaluation, tracked: TrackedRun, store: Store) -> None:
+    task = prepared.task
+    target, scores = all_scores(evaluation.uri, "candidate")
+    tracked.log_bytes("plots/loss.png", plots.loss_curve(read_history(store, f"runs/{trained.run}/history")))
+    if task.kind == "regression":
+        tracked.log_bytes("plots/residuals.png", plots.residuals(target, scores))
+    else:
+        tracked.log_bytes("plots/roc.png", plots.roc(target, scores, task))
+        tracked.log_bytes("plots/confusion.png", plots.confusion(np.array(evaluation.confusion), task.classes))
+
+
+def _tell(spec: Spec, evaluation: Evaluation, console: Console) -> None:
+    shown = spec.evaluate.metrics or tuple(evaluation.metrics)
+    console.say(f"evaluate  {evaluation.rows:,} test rows scored once -> {evaluation.uri}")
+    rows = {"model": evaluation.metrics, **evaluation.baselines}
+    if evaluation.champion is not None:
+        rows["champion"] = evaluation.champion
+    console.say("          " + f"{'':18}" + "".join(f"{name:>17}" for name in shown))
+    for name, metrics in rows.items():
+        console.say(f"          {name:18}" + "".join(f"{_text(metrics.get(metric)):>17}" for metric in shown))
+    for warning in evaluation.warnings:
+        console.say(f"          WARNING: {warning}")
+
+
+def _text(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
+
+
+def main() -> None:
+    """`python -m jobs.evaluate SPEC [key=value ...]`."""
+    from cluster.cli import main as command
+
+    sys.exit(command(["evaluate", *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The prepare job: a source's rows become a prepared dataset, by two passes over its pieces.
+
+A split by time takes a pass more, over its time column. What is merged is merged in the order of the pieces.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from cluster.pieces import each
+from raymill.cells import is_supported
+from raymill.console import Console
+from raymill.errors import DataError, StoreError, UserError
+from raymill.piece import Piece
+from raymill.preparation import RAW_TEST, Recipe, Scan, Written, count_times, scan, write
+from raymill.prepared import FORMAT, MANIFEST, PROFILE, Prepared, SplitInfo
+from raymill.profile import profile
+from raymill.schema import absent_column, infer_schema
+from raymill.source import Source
+from raymill.spec import Spec
+from raymill.split import SPLITS, Split
+from raymill.store import Store
+from raymill.target import fit_task
+from raymill.task import Task
+from raymill.transform import Transform
+
+Answer = TypeVar("Answer")
+_FINGERPRINT_LETTERS = 12
+_READ_ROLES = ("task.target", "data.split.column")
+
+
+def prepare(spec: Spec, console: Console) -> Prepared:
+    """The prepared dataset of a spec, made now unless the same inputs have been prepared before. Ray must be up.
+
+    Raises DataError for what the data can't give: an absent column, an empty split, a target of one class.
+    """
+    source = Source.open(spec.data.source, Store(spec.store))
+    fingerprint = _fingerprint(spec, source)
+    store = Store(f"{spec.store}/datasets/{spec.name}-{fingerprint[:_FINGERPRINT_LETTERS]}")
+    if store.exists(MANIFEST):
+        console.say(f"prepare   already done: {store.uri}")
+        return Prepared.open(store.uri)
+    _require_columns(spec, source)
+    split = _freeze_split(spec, source, console)
+    seen = _scan(spec, source, split, console)
+    recipe = _fit(spec, split, seen)
+    written = _write(source, recipe, store, console)
+    prepared = _account(spec, fingerprint, store, recipe, seen, written)
+    store.write_json(PROFILE, profile(seen.summary, recipe.schema))
+    prepared.write_manifest()
+    _report(prepared, console)
+    return prepared
+
+
+def _fingerprint(spec: Spec, source: Source) -> str:
+    """Of everything that decides a prepared dataset's bytes but raymill's own version."""
+    sections = {"task": spec.task, "split": spec.data.split, "features": spec.features}
+    inputs = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    inputs |= {"format": FORMAT, "source": source.fingerprint, "key": list(spec.data.key)}
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _require_columns(spec: Spec, source: Source) -> None:
+    """Refuses, before any row is read, a spec that names columns that the source doesn't have."""
+    split = spec.data.split
+    roles: dict[str, Iterable[str]] = {
+        "task.target": [spec.task.column],
+        "data.key": spec.data.key,
+        "data.split.column": [] if split.column is None else [split.column],
+        "features": spec.features.types,
+        "features.ignore": spec.features.ignore,
+    }
+    for role, names in roles.items():
+        for name in names:
+            if name not in source.columns:
+                raise absent_column(role, name, source.columns)
+            kind = source.schema.field(name).type
+            if role in _READ_ROLES and not is_supported(kind):
+                raise DataError(
+                    f"{role} names the column {name!r}, whose type {kind} holds no numbers, texts or times.",
+                    "Name another column.",
+                )
+
+
+def _freeze_split(spec: Spec, source: Source, console: Console) -> Split:
+    asked = spec.data.split
+    if asked.by != "time" or asked.column is None:
+        return Split.of(spec.data)
+    name = asked.column
+    counted = functools.partial(count_times, task=spec.task, column=name)
+    answers = _pass(counted, source.pieces, "times", console)
+    times = functools.reduce(lambda sofar, piece: sofar.merge(piece, name), answers)
+    return Split.of(spec.data, times.cut(asked.train, asked.validation, name))
+
+
+def _scan(spec: Spec, source: Source, split: Split, console: Console) -> Scan:
+    """Scans every piece; DataError where a split has no rows."""
+    look = functools.partial(scan, task=spec.task, split=split)
+    seen = functools.reduce(Scan.merge, _pass(look, source.pieces, "scanning", console))
+    known = sum(seen.census.rows)
+    for name, rows in zip(SPLITS, seen.census.rows, strict=True):
+        if not rows:
+            raise DataError(
+                f"The {name} split has no rows: {seen.summary.rows} rows were read, {known} of them with a target "
+                f"in column {spec.task.column!r}, and split by {split.by}.",
+                "Give it more rows or groups, a larger share, or another data.split.",
+            )
+    return seen
+
+
+def _fit(spec: Spec, split: Split, seen: Scan) -> Recipe:
+    """Fits target, schema and transform on the train rows."""
+    task = fit_task(spec.task, seen.summary)
+    ignored = {*spec.features.ignore, *spec.data.key}
+    schema = infer_schema(seen.summary, spec.features.types, ignored, spec.task.column)
+    return Recipe(task=task, split=split, schema=schema, transform=Transform.fit(schema, seen.summary))
+
+
+def _write(source: Source, recipe: Recipe, store: Store, console: Console) -> list[Written]:
+    """Writes every piece's shards; leaves nothing behind where the data is at fault."""
+    work = functools.partial(write, recipe=recipe, store=store)
+    try:
+        return list(_pass(work, source.pieces, "writing", console))
+    except UserError:
+        store.delete("")
+        raise
+
+
+def _pass(work: Callable[[Piece], Answer], pieces: Sequence[Piece], label: str, console: Console) -> Iterator[Answer]:
+    with console.progress(f"prepare   {label}", len(pieces)) as bar:
+        for done, answer in enumerate(each(work, pieces), start=1):
+            bar.reach(done)
+            yield answer
+
+
+def _infos(written: Sequence[Written], task: Task) -> dict[str, SplitInfo]:
+    """The splits that the pieces' shards make up, in piece order."""
+    infos = {}
+    for folder in (*SPLITS, RAW_TEST):
+        shards = tuple(piece.shards[folder] for piece in written if folder in piece.shards)
+        counts = np.sum([piece.classes[folder] for piece in written], axis=0).tolist()
+        infos[folder] = SplitInfo(
+            rows=sum(shard.rows for shard in shards),
+            shards=shards,
+            classes=dict(zip(task.classes, counts, strict=True)),
+        )
+    return infos
+
+
+def _account(
+    spec: Spec, fingerprint: str, store: Store, recipe: Recipe, seen: Scan, written: Sequence[Written]
+) -> Prepared:
+    """The manifest of what was written; StoreError where that isn't what was scanned."""
+    infos = _infos(written, recipe.task)
+    found = tuple(infos[name].rows for name in SPLITS)
+    if found != seen.census.rows:
+        raise StoreError(
+            f"{spec.data.source} changed while it was prepared: {seen.census.rows} rows by split, then {found}.",
+            "Type the command again when nothing writes to it.",
+        )
+    return Prepared(
+        uri=store.uri,
+        name=spec.name,
+        fingerprint=fingerprint,
+        task=recipe.task,
+        schema=recipe.schema,
+        transform=recipe.transform,
+        layout=recipe.transform.layout,
+        splits={name: infos[name] for name in SPLITS},
+        raw_test=infos[RAW_TEST],
+        split=recipe.split.to_json() | {"fingerprint": seen.census.fingerprint},
+        source=spec.data.source,
+        rows_read=seen.summary.rows,
+        rows_without_target=seen.summary.rows - sum(seen.census.rows),
+    )
+
+
+def _report(prepared: Prepared, console: Console) -> None:
+    rows = ", ".join(f"{name} {prepared.splits[name].rows:,}" for name in SPLITS)
+    without = f"; {prepared.rows_without_target:,} without a target" if prepared.rows_without_target else ""
+    console.say(f"prepare   {prepared.rows_read:,} rows{without}: {rows} -> {prepared.uri}")
+    for label in prepared.task.classes:
+        shares = (prepared.splits[name].classes[label] / prepared.splits[name].rows for name in SPLITS)
+        console.say(f"prepare   {label}: {', '.join(f'{share:.1%}' for share in shares)} of each")
+    for name, reason in prepared.schema.left_out:
+        console.say(f"prepare   left out {name}: {reason}")
+
+
+def main() -> None:
+    """`python -m jobs.prepare SPEC [key=value ...]`."""
+    from cluster.cli import main as command
+
+    sys.exit(command(["prepare", *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    main()

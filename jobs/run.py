@@ -1,0 +1,94 @@
+"""The run job: the whole walk, from a table to an endpoint, each step skipped where its result is there already."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.endpoint import Endpoint
+from jobs.deploy import deploy
+from jobs.evaluate import evaluate
+from jobs.prepare import prepare
+from jobs.promote import Promotion, promote
+from jobs.train import train
+from raymill.console import Console
+from raymill.evaluation import Evaluation
+from raymill.prepared import Prepared
+from raymill.run import Trained
+from raymill.spec import Spec
+
+STEPS = ("prepare", "train", "evaluate", "promote", "deploy")
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """One walk of one spec: each step takes what the steps before it left, and leaves its own."""
+
+    spec: Spec
+    console: Console
+    prepared: Prepared = field(init=False)
+    trained: Trained = field(init=False)
+    evaluation: Evaluation = field(init=False)
+    promotion: Promotion = field(init=False)
+    endpoint: Endpoint | None = None
+    elapsed_s: dict[str, float] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        self.prepared = prepare(self.spec, self.console)
+
+    def train(self) -> None:
+        self.trained = train(self.spec, self.prepared, self.console)
+
+    def evaluate(self) -> None:
+        self.evaluation = evaluate(self.spec, self.prepared, self.trained, self.console)
+
+    def promote(self) -> None:
+        self.promotion = promote(self.spec, self.prepared, self.trained, self.evaluation, self.console)
+
+    def deploy(self) -> None:
+        if self.promotion.champion is not None:
+            self.endpoint = deploy(self.spec, self.console)
+
+    def report(self) -> dict[str, Any]:
+        """The walk as one JSON object; a step that was not taken leaves its part out."""
+        taken = self.elapsed_s
+        parts: dict[str, Any] = {}
+        if "prepare" in taken:
+            rows = {name: split.rows for name, split in self.prepared.splits.items()}
+            parts["dataset"] = {"uri": self.prepared.uri, "fingerprint": self.prepared.fingerprint, "rows": rows}
+        if "train" in taken:
+            parts |= {"run": self.trained.run, "run_id": self.trained.run_id}
+            parts["model"] = {"name": self.spec.name, "version": None, "uri": self.trained.bundle_uri}
+            parts["metrics"] = {"validation": self.trained.validation}
+        if "evaluate" in taken:
+            parts["metrics"] |= {"test": self.evaluation.metrics}
+            parts["baselines"] = self.evaluation.baselines
+        if "promote" in taken:
+            parts["model"] |= {"version": self.promotion.version.number}
+            parts["gate"] = self.promotion.to_json()
+        if "deploy" in taken:
+            parts["endpoint"] = self.endpoint.url if self.endpoint else None
+        return parts | {"elapsed_s": {name: round(seconds, 3) for name, seconds in taken.items()}}
+
+
+def walk(spec: Spec, last: str, console: Console) -> Walk:
+    """Takes the steps up to `last`, one of STEPS, and times them."""
+    walked = Walk(spec=spec, console=console)
+    for step in STEPS[: STEPS.index(last) + 1]:
+        started_s = time.monotonic()
+        getattr(walked, step)()
+        walked.elapsed_s[step] = time.monotonic() - started_s
+    return walked
+
+
+def main() -> None:
+    """`python -m jobs.run SPEC [key=value ...]`."""
+    from cluster.cli import main as command
+
+    sys.exit(command(["run", *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    main()

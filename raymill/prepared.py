@@ -1,0 +1,160 @@
+"""The prepared dataset: immutable Parquet shards per split, and the manifest that makes them exist.
+
+    datasets/<name>-<fingerprint[:12]>/
+        train|validation|test/<piece>.parquet    one float32 column per number, one int32 per category, __target__
+        raw_test/<piece>.parquet                 the test rows as they were read
+        profile.json                             what each column looks like, for people
+        manifest.json                            written last: without it there is no dataset
+
+It knows files and their hashes, and nothing of how rows were read, split or transformed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from raymill.errors import DataError, StoreError
+from raymill.layout import TARGET, Layout
+from raymill.schema import Schema
+from raymill.store import Store, decode_table, encode_table
+from raymill.task import Task
+from raymill.transform import Features, Transform
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+PROFILE = "profile.json"
+_PREPARE_AGAIN = "Delete its folder and prepare again; the same source gives the same dataset."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One Parquet file of a split, by its path in the dataset, with what a reader checks it by."""
+
+    path: str
+    rows: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitInfo:
+    """A split's shards in row order; `classes` counts its rows by label, empty for a regression."""
+
+    rows: int
+    shards: tuple[Shard, ...]
+    classes: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SplitInfo:
+        shards = tuple(Shard(**shard) for shard in data["shards"])
+        return cls(rows=data["rows"], shards=shards, classes=dict(data["classes"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A prepared dataset's manifest: all that a later job needs to know to read it and to repeat its transform.
+
+    `fingerprint` is of the inputs (source, task, split, key, features). `split` holds by, column, key, seed, shares,
+    cuts and the split's own fingerprint, of which rows are where.
+    """
+
+    uri: str
+    name: str
+    fingerprint: str
+    task: Task
+    schema: Schema
+    transform: Transform
+    layout: Layout
+    splits: dict[str, SplitInfo]
+    raw_test: SplitInfo
+    split: dict[str, Any]
+    source: str
+    rows_read: int
+    rows_without_target: int
+
+    @classmethod
+    def open(cls, uri: str) -> Prepared:
+        """Reads a dataset's manifest. Raises DataError where there is none, or one of another format."""
+        store = Store(uri)
+        if not store.exists(MANIFEST):
+            raise DataError(f"There is no prepared dataset at {uri}.", "Run `raymill prepare SPEC` first.")
+        data = store.read_json(MANIFEST)
+        if data["format"] != FORMAT:
+            raise DataError(
+                f"{uri} has the format {data['format']}; this raymill reads format {FORMAT}.",
+                "Prepare it again with this version.",
+            )
+        return cls(
+            uri=store.uri,
+            name=data["name"],
+            fingerprint=data["fingerprint"],
+            task=Task.from_json(data["task"]),
+            schema=Schema.from_json(data["schema"]),
+            transform=Transform.from_json(data["transform"]),
+            layout=Layout.from_json(data["layout"]),
+            splits={name: SplitInfo.from_json(split) for name, split in data["splits"].items()},
+            raw_test=SplitInfo.from_json(data["raw_test"]),
+            split=data["split"],
+            source=data["source"],
+            rows_read=data["rows_read"],
+            rows_without_target=data["rows_without_target"],
+        )
+
+    @property
+    def store(self) -> Store:
+        return Store(self.uri)
+
+    def write_manifest(self) -> None:
+        """Makes the dataset exist; everything that it names must have been written."""
+        self.store.write_json(
+            MANIFEST,
+            {
+                "format": FORMAT,
+                "name": self.name,
+                "fingerprint": self.fingerprint,
+                "task": self.task.to_json(),
+                "schema": self.schema.to_json(),
+                "transform": self.transform.to_json(),
+                "layout": self.layout.to_json(),
+                "splits": {name: asdict(split) for name, split in self.splits.items()},
+                "raw_test": asdict(self.raw_test),
+                "split": self.split,
+                "source": self.source,
+                "rows_read": self.rows_read,
+                "rows_without_target": self.rows_without_target,
+            },
+        )
+
+    def read(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
+        """A shard's rows, or some columns of them. Raises StoreError where it isn't what was written."""
+        data = self.store.read_bytes(shard.path)
+        if len(data) != shard.size_bytes:
+            found = f"has {len(data)} bytes, not {shard.size_bytes}"
+        elif hashlib.sha256(data).hexdigest() != shard.sha256:
+            found = "has other content than its hash in the manifest says"
+        else:
+            table = decode_table(data, columns)
+            if table.num_rows == shard.rows:
+                return table
+            found = f"has {table.num_rows} rows, not {shard.rows}"
+        raise StoreError(f"{self.uri}/{shard.path} {found}.", _PREPARE_AGAIN)
+
+
+def write_shard(store: Store, path: str, table: pa.Table) -> Shard:
+    """Writes a table under a path of the dataset's store; the same table gives the same bytes."""
+    data = encode_table(table)
+    store.write_bytes(path, data)
+    return Shard(path=path, rows=table.num_rows, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def shard_table(layout: Layout, features: Features, target: np.ndarray) -> pa.Table:
+    """The columns of a prepared shard: numbers float32, categories int32, then the target `(rows,)` as it is."""
+    names = [*layout.numbers, *(category.name for category in layout.categories), TARGET]
+    arrays = [*features.numbers.T, *features.categories.T, target]
+    return pa.table([pa.array(np.ascontiguousarray(array)) for array in arrays], names=names)

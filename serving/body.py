@@ -1,0 +1,78 @@
+"""The body of a predict request: `{"row": {...}}` or `{"rows": [{...}, ...]}`, read whole, within a limit.
+
+It knows JSON and sizes; what a row may hold is the schema's to say.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from starlette.requests import Request
+
+from serving.refusal import Refusal
+
+MOST_BYTES = 16 * 1024 * 1024
+_SHAPE = 'The body must be {"row": {...}} or {"rows": [{...}, ...]}'
+
+
+async def read_body(request: Request, most_bytes: int = MOST_BYTES) -> bytes:
+    """The whole body. Raises Refusal 413 as soon as it is known to be longer than `most_bytes`."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > most_bytes:
+        raise _too_large(most_bytes)
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > most_bytes:
+            raise _too_large(most_bytes)
+    return b"".join(chunks)
+
+
+def rows_of(body: bytes) -> list[dict[str, Any]]:
+    """The rows of a body, each whatever JSON it is. Raises Refusal: 400 for what is no JSON, 422 for another shape."""
+    value = _parse(body)
+    if not isinstance(value, dict):
+        raise Refusal(422, f"{_SHAPE}, not {_kind(value)}.")
+    unknown = [key for key in value if key not in ("row", "rows")]
+    if unknown:
+        raise Refusal(422, f"{_SHAPE}, without {', '.join(map(repr, unknown[:5]))}.")
+    if len(value) != 1:
+        raise Refusal(422, f"{_SHAPE}, not {'both' if value else 'an empty object'}.")
+    if "row" in value:
+        return [value["row"]]
+    if not isinstance(value["rows"], list):
+        raise Refusal(422, f'"rows" must be an array, not {_kind(value["rows"])}.')
+    return value["rows"]
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}, character {error.pos}"
+        raise Refusal(400, f"The body is no JSON: {error.msg} at {where}.") from error
+    except UnicodeDecodeError as error:
+        raise Refusal(400, f"The body is no UTF-8: byte {error.start} is {body[error.start]:#04x}.") from error
+    except RecursionError as error:
+        raise Refusal(400, "The body is nested too deeply.") from error
+    except ValueError as error:
+        raise Refusal(400, f"The body is no JSON: {error}.") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number; send null for a missing cell")
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _too_large(most_bytes: int) -> Refusal:
+    return Refusal(
+        413,
+        f"The body is larger than {most_bytes} bytes; send fewer rows at a time.",
+        headers={"connection": "close"},
+    )

@@ -1,0 +1,42 @@
+"""The model that a replica serves: a Predictor loaded by URI and digest, and the lineage that its card shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from raymill.schema import Schema
+from raymill.task import Task
+
+_SHOWN = ("run", "dataset_fingerprint", "split", "git_commit", "created")
+
+
+class Scores(Protocol):
+    """What serving asks of a Predictor."""
+
+    @property
+    def schema(self) -> Schema: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def digest(self) -> str: ...
+    def predict(self, table: pa.Table) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    predictor: Scores
+    lineage: dict[str, Any]
+
+
+def load_model(bundle_uri: str, digest: str) -> Model:
+    """Loads a bundle and holds it to its digest. Raises DataError, StoreError."""
+    from raymill.predictor import Predictor
+    from raymill.store import Store
+
+    predictor = Predictor.load(bundle_uri, digest)
+    lineage = Store(bundle_uri).read_json("bundle.json")["lineage"]
+    return Model(predictor=predictor, lineage={key: lineage[key] for key in _SHOWN if key in lineage})

@@ -1,0 +1,115 @@
+"""The service: an HTTP request to one model's endpoint in, an answer out.
+
+It knows routes, statuses and request ids; Ray Serve starts it, and scoring is the model's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from raymill.errors import DataError
+from raymill.schema import RowsError
+from serving.answer import Encoder
+from serving.arguments import EndpointArgs
+from serving.batcher import Batcher
+from serving.body import read_body, rows_of
+from serving.model import Model
+from serving.openapi import openapi
+from serving.refusal import Refusal
+
+logger = logging.getLogger("ray.serve")
+_MOST_ID = 128
+Handler = Callable[[Request, str], Awaitable[Response]]
+
+
+class Service:
+    """Answers `POST /v1/NAME/predict`, `GET /v1/NAME`, `GET /healthz` and `GET /openapi.json` below its route."""
+
+    def __init__(self, args: EndpointArgs, model: Model) -> None:
+        self._schema = model.predictor.schema
+        self._score = model.predictor.predict
+        self._batcher = Batcher(self._score, args.max_batch_size)
+        self._encoder = Encoder(model.predictor.task)
+        self._prefix = args.route.rstrip("/")
+        self._model = json.dumps({"name": args.name, "version": args.version})
+        document = openapi(args.name, args.version, args.route, self._schema, model.predictor.task)
+        health = {"status": "ok", "name": args.name, "version": args.version}
+        self._routes: dict[str, tuple[str, Handler]] = {
+            f"/v1/{args.name}/predict": ("POST", self._predict),
+            f"/v1/{args.name}": ("GET", _constant(_card(args, model))),
+            "/healthz": ("GET", _constant(health)),
+            "/openapi.json": ("GET", _constant(document)),
+        }
+
+    def warm_up(self) -> None:
+        """Scores and writes a row of missing cells, so that no caller pays for first calls."""
+        self._encoder.encode(self._score(self._schema.table_from_rows([{}])))
+
+    async def answer(self, request: Request) -> Response:
+        """The answer to any request; nothing is raised, and what is our fault shows its request id only."""
+        request_id = request.headers.get("x-request-id", "")[:_MOST_ID] or uuid.uuid4().hex
+        try:
+            return await self._handler(request)(request, request_id)
+        except Refusal as refusal:
+            errors = {"errors": refusal.errors} if refusal.errors else {}
+            return _answer(refusal.status, {"error": refusal.error} | errors, request_id, refusal.headers)
+        except RowsError as error:
+            return _answer(422, {"error": f"{error.what} {error.fix}", "errors": error.problems}, request_id)
+        except DataError as error:
+            return _answer(422, {"error": f"{error.what} {error.fix}"}, request_id)
+        except Exception:
+            logger.exception("request %s failed", request_id)
+            return _answer(500, {"error": "This is our fault; the log names it by the request id."}, request_id)
+
+    def _handler(self, request: Request) -> Handler:
+        path = request.scope["path"].removeprefix(self._prefix)
+        method, handler = self._routes.get(path, ("", None))
+        if handler is None:
+            raise Refusal(404, f"There is no {path or '/'} here; there are {self._known()}.")
+        if request.method != method:
+            raise Refusal(405, f"{path} takes {method}; there are {self._known()}.", headers={"allow": method})
+        return handler
+
+    def _known(self) -> str:
+        return ", ".join(f"{method} {self._prefix}{path}" for path, (method, _) in self._routes.items())
+
+    async def _predict(self, request: Request, request_id: str) -> Response:
+        table = self._schema.table_from_rows(rows_of(await read_body(request)))
+        predictions = self._encoder.encode(await self._batcher.submit(table))
+        text = f'{{"predictions":{predictions},"model":{self._model},"request_id":{json.dumps(request_id)}}}'
+        return Response(text, media_type="application/json")
+
+
+def _card(args: EndpointArgs, model: Model) -> dict[str, Any]:
+    task = model.predictor.task
+    return {
+        "name": args.name,
+        "version": args.version,
+        "digest": model.predictor.digest,
+        "task": {"type": task.kind, "target": task.target}
+        | ({} if task.at_least is None else {"at_least": task.at_least}),
+        "classes": list(task.classes),
+        "input": model.predictor.schema.json_schema(),
+        "lineage": {"run_id": args.run_id} | model.lineage,
+    }
+
+
+def _constant(value: dict[str, Any]) -> Handler:
+    body = json.dumps(value).encode()
+
+    async def answer(request: Request, request_id: str) -> Response:
+        return Response(body, media_type="application/json")
+
+    return answer
+
+
+def _answer(status: int, value: dict[str, Any], request_id: str, headers: Mapping[str, str] | None = None) -> Response:
+    body = json.dumps(value | {"request_id": request_id})
+    return Response(body, status, dict(headers or {}), "application/json")

@@ -1,0 +1,200 @@
+"""The prepare job on one small Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+import pytest
+import ray.data
+from ray.data import ExecutionResources
+
+from jobs.prepare import prepare
+from raymill.console import Console
+from raymill.errors import DataError
+from raymill.prepared import Prepared
+from raymill.source import Source
+from raymill.spec import Spec
+from raymill.store import Store
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+ROWS = 2_000
+
+
+def _spec(folder: Path, source: str, target: str = "label", **more: Any) -> Spec:
+    data = {"source": source, **more.pop("data", {})}
+    task = {"type": "classification", "target": target}
+    return Spec.model_validate({"name": "t", "task": task, "data": data, "store": str(folder / "store"), **more})
+
+
+def _prepare(spec: Spec) -> tuple[Prepared, str]:
+    stream = io.StringIO()
+    return prepare(spec, Console(stream)), stream.getvalue()
+
+
+@pytest.fixture
+def table() -> pa.Table:
+    rng = np.random.default_rng(5)
+    when = np.datetime64("2024-01-01", "h") + rng.integers(0, 4_000, ROWS)
+    return pa.table(
+        {
+            "id": np.arange(ROWS),
+            "x": rng.normal(size=ROWS),
+            "city": pa.array(rng.choice(["Oslo", "Rome", None], ROWS)),
+            "when": pa.array(when.astype("datetime64[us]")),
+            "group": rng.integers(0, 100, ROWS),
+            "label": rng.choice(["no", "yes"], ROWS),
+        }
+    )
+
+
+@pytest.fixture
+def csv_file(table: pa.Table, tmp_path: Path) -> str:
+    pacsv.write_csv(table, tmp_path / "t.csv")
+    return str(tmp_path / "t.csv")
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Source.open
+
+    def open_small(uri: str, store: Store | None = None) -> Source:
+        return dataclasses.replace(opened(uri, store), csv_piece_bytes=20_000)
+
+    monkeypatch.setattr(Source, "open", open_small)
+
+
+def _content(uri: str) -> dict[str, bytes]:
+    return {str(p.relative_to(uri)): p.read_bytes() for p in sorted(Path(uri).rglob("*")) if p.is_file()}
+
+
+def test_breast_cancer_becomes_a_dataset_that_opens(tmp_path: Path) -> None:
+    prepared, said = _prepare(_spec(tmp_path, "bundled:breast_cancer", "diagnosis"))
+    assert Prepared.open(prepared.uri) == prepared
+    assert prepared.rows_read == sum(split.rows for split in prepared.splits.values()) == 569
+    assert len(prepared.layout.numbers) == 30 and prepared.task.classes == ("benign", "malignant")
+    assert sum(prepared.splits["train"].classes.values()) == prepared.splits["train"].rows
+    assert f"-> {prepared.uri}" in said
+    shard = prepared.splits["train"].shards[0]
+    train = prepared.read(shard).to_pandas().drop(columns="__target__")
+    assert np.allclose(train.mean(), 0, atol=0.2)
+
+
+def test_the_same_inputs_are_prepared_once(tmp_path: Path) -> None:
+    spec = _spec(tmp_path, "bundled:breast_cancer", "diagnosis")
+    first, _ = _prepare(spec)
+    changed = (Path(first.uri) / "manifest.json").stat().st_mtime_ns
+    again, said = _prepare(spec)
+    assert again == first and "already done" in said
+    assert (Path(first.uri) / "manifest.json").stat().st_mtime_ns == changed
+
+
+def test_the_model_and_the_store_play_no_part_but_seed_and_features_do(tmp_path: Path) -> None:
+    def fingerprint(**more: Any) -> str:
+        return _prepare(_spec(tmp_path, "bundled:breast_cancer", "diagnosis", **more))[0].fingerprint
+
+    first = fingerprint()
+    assert fingerprint(train={"epochs": 3}) == first
+    assert fingerprint(store=str(tmp_path / "other")) == first
+    assert fingerprint(data={"split": {"seed": 1}}) != first
+    assert fingerprint(features={"ignore": ["mean_area"]}) != first
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_the_bytes_do_not_depend_on_how_many_pieces_run_at_once(tmp_path: Path, csv_file: str) -> None:
+    both, _ = _prepare(_spec(tmp_path / "both", csv_file))
+    options = ray.data.DataContext.get_current().execution_options
+    before = options.resource_limits
+    options.resource_limits = ExecutionResources(cpu=0.5)
+    try:
+        one, _ = _prepare(_spec(tmp_path / "one", csv_file))
+    finally:
+        options.resource_limits = before
+    assert len(one.splits["train"].shards) > 4
+    assert _content(one.uri) == _content(both.uri)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_what_a_dead_run_left_is_overwritten(tmp_path: Path, csv_file: str) -> None:
+    first, _ = _prepare(_spec(tmp_path, csv_file))
+    whole = _content(first.uri)
+    (Path(first.uri) / "manifest.json").unlink()
+    (Path(first.uri) / first.splits["train"].shards[0].path).write_bytes(b"half")
+    again, _ = _prepare(_spec(tmp_path, csv_file))
+    assert _content(again.uri) == whole
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_split_by_time_is_forward_over_all_pieces(tmp_path: Path, csv_file: str) -> None:
+    prepared, _ = _prepare(_spec(tmp_path, csv_file, data={"split": {"by": "time", "column": "when"}}))
+    raw = pa.concat_tables([prepared.read(shard) for shard in prepared.raw_test.shards])
+    end = np.datetime64(prepared.split["cuts"]["validation_end"])
+    assert raw["when"].cast(pa.timestamp("us")).to_numpy().min() > end
+    assert abs(prepared.splits["test"].rows / ROWS - 0.1) < 0.01
+    assert len(prepared.splits["test"].shards) > 1
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_groups_are_disjoint_and_key_columns_no_features(tmp_path: Path, csv_file: str) -> None:
+    data = {"split": {"by": "group", "column": "group"}, "key": ["id"]}
+    prepared, _ = _prepare(_spec(tmp_path, csv_file, data=data))
+    assert "id" not in prepared.schema.kinds
+    raw = pa.concat_tables([prepared.read(shard) for shard in prepared.raw_test.shards])
+    everything = pacsv.read_csv(csv_file).to_pandas()
+    test_groups = {int(group) for group in raw["group"].to_pylist()}
+    assert raw.num_rows == everything["group"].isin(test_groups).sum()
+
+
+def test_csv_and_parquet_of_a_table_have_the_same_schema(tmp_path: Path, table: pa.Table, csv_file: str) -> None:
+    pq.write_table(table, tmp_path / "t.parquet")
+    from_csv, _ = _prepare(_spec(tmp_path, csv_file))
+    from_parquet, _ = _prepare(_spec(tmp_path, str(tmp_path / "t.parquet")))
+    assert from_csv.schema == from_parquet.schema
+
+
+def test_rows_without_a_target_are_dropped_and_counted(tmp_path: Path, csv_file: str) -> None:
+    prepared, said = _prepare(_spec(tmp_path, csv_file, target="city"))
+    missing = pacsv.read_csv(csv_file)["city"].to_pylist().count("")
+    assert prepared.rows_without_target == missing > 0
+    assert sum(split.rows for split in prepared.splits.values()) == ROWS - missing
+    assert f"{missing} without a target" in said
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        ({"target": "lable"}, "no column 'lable', which task.target names.\nDid you mean 'label'"),
+        ({"data": {"key": ["ident"]}}, "no column 'ident', which data.key names"),
+        ({"data": {"split": {"by": "time", "column": "wen"}}}, "'wen', which data.split.column names"),
+        ({"features": {"ignore": ["citi"]}}, "'citi', which features.ignore names"),
+        ({"features": {"city": {"type": "number"}}}, "Column 'city' is a number"),
+        ({"data": {"split": {"by": "time", "column": "city"}}}, "In t.csv: Column 'city' gives the time"),
+        ({"data": {"split": {"by": "group", "column": "one"}}}, "split has no rows: 2000 rows were read"),
+        ({"target": "one"}, "one class"),
+        ({"target": "nothing"}, "no rows: 2000 rows were read, 0 of them with a target"),
+    ],
+)
+def test_what_the_data_can_not_give_is_a_data_error_that_leaves_no_dataset(
+    tmp_path: Path, table: pa.Table, more: dict[str, Any], match: str
+) -> None:
+    wide = table.append_column("one", pa.array(["same"] * ROWS)).append_column("nothing", pa.nulls(ROWS, pa.string()))
+    pacsv.write_csv(wide, tmp_path / "t.csv")
+    with pytest.raises(DataError, match=match) as caught:
+        _prepare(_spec(tmp_path, str(tmp_path / "t.csv"), **more))
+    assert type(caught.value) is DataError
+    assert not (tmp_path / "store" / "datasets").exists()
+
+
+def test_a_class_that_no_train_row_has_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{'rare' if i == 99 else 'no' if i % 2 else 'yes'}\n" for i in range(100))
+    (tmp_path / "t.csv").write_text("day,label\n" + rows)
+    spec = _spec(tmp_path, str(tmp_path / "t.csv"), data={"split": {"by": "time", "column": "day"}})
+    with pytest.raises(DataError, match=r"In t.csv: The target 'label' holds 'rare' in row 99"):
+        _prepare(spec)
+    assert _content(str(tmp_path / "store" / "datasets")) == {}

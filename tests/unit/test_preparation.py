@@ -1,0 +1,115 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raymill.errors import DataError
+from raymill.piece import Piece
+from raymill.preparation import Recipe, Scan, count_times, scan, write
+from raymill.profile import profile
+from raymill.schema import infer_schema
+from raymill.source import Source
+from raymill.spec import DataSpec, TaskSpec
+from raymill.split import Split
+from raymill.store import Store
+from raymill.target import fit_task
+from raymill.transform import Transform
+
+ROWS = 3_000
+LATE = TaskSpec.model_validate({"type": "classification", "target": {"column": "delay", "at_least": 30}})
+DELAY = TaskSpec.model_validate({"type": "regression", "target": "delay"})
+
+
+@pytest.fixture
+def piece(tmp_path: Path) -> Piece:
+    rng = np.random.default_rng(1)
+    delay = rng.normal(20, 20, ROWS)
+    delay[::10] = np.nan
+    table = pa.table(
+        {
+            "distance": rng.normal(500, 100, ROWS),
+            "carrier": rng.choice(["AA", "UA", "DL"], ROWS),
+            "day": np.arange(ROWS) // 30,
+            "delay": pa.array(delay, from_pandas=True),
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    return Source.open(str(tmp_path / "t.parquet")).pieces[0]
+
+
+def _split(**split: object) -> Split:
+    return Split.of(DataSpec.model_validate({"source": "x", "split": split}))
+
+
+def _recipe(seen: Scan, task: TaskSpec, split: Split) -> Recipe:
+    schema = infer_schema(seen.summary, {}, (), "delay")
+    transform = Transform.fit(schema, seen.summary)
+    return Recipe(task=fit_task(task, seen.summary), split=split, schema=schema, transform=transform)
+
+
+def test_only_rows_with_a_target_are_dealt_and_only_train_rows_counted(piece: Piece) -> None:
+    seen = scan(piece, LATE, _split())
+    assert seen.summary.rows == ROWS and sum(seen.census.rows) == ROWS * 9 // 10
+    assert seen.summary.train_rows == seen.census.rows[0]
+
+
+def test_times_are_counted_of_rows_with_a_target(piece: Piece) -> None:
+    assert count_times(piece, DELAY, "day").counts.tolist() == [27] * (ROWS // 30)
+
+
+def test_shards_hold_every_row_with_a_target_once_and_the_test_rows_raw(piece: Piece, tmp_path: Path) -> None:
+    split = _split()
+    seen = scan(piece, LATE, split)
+    store = Store(str(tmp_path / "out"))
+    written = write(piece, _recipe(seen, LATE, split), store)
+    rows = tuple(written.shards[name].rows for name in ("train", "validation", "test"))
+    assert rows == seen.census.rows
+    raw = store.read_table(written.shards["raw_test"].path)
+    assert raw.schema == piece.read().schema
+    late = (raw["delay"].to_numpy() >= 30).astype(int)
+    prepared = store.read_table(written.shards["test"].path)
+    assert prepared["__target__"].to_pylist() == late.tolist()
+    assert prepared["__target__"].type == pa.int32()
+    assert written.classes["test"].tolist() == np.bincount(late).tolist()
+
+
+def test_statistics_and_targets_of_a_regression_are_standardised_on_train_rows(piece: Piece, tmp_path: Path) -> None:
+    split = _split()
+    store = Store(str(tmp_path / "out"))
+    written = write(piece, _recipe(scan(piece, DELAY, split), DELAY, split), store)
+    train = store.read_table(written.shards["train"].path)["__target__"].to_numpy()
+    assert train.dtype == np.float32
+    assert abs(train.mean()) < 1e-4 and abs(train.std() - 1) < 1e-3
+    assert written.classes["train"].tolist() == []
+
+
+def test_what_validation_and_test_rows_hold_changes_nothing_that_is_fitted(piece: Piece, tmp_path: Path) -> None:
+    split = _split(by="group", column="day")
+    table = piece.read()
+    held_out = split.assign(table) > 0
+    wild = pa.array(np.where(held_out, 1e9, table["distance"].to_numpy()))
+    pq.write_table(table.set_column(0, "distance", wild), tmp_path / "wild.parquet")
+    other = Source.open(str(tmp_path / "wild.parquet")).pieces[0]
+    first, second = (_recipe(scan(p, LATE, split), LATE, split) for p in (piece, other))
+    assert first.transform == second.transform
+
+
+def test_an_error_in_a_cell_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,delay\n1,3\n2,late\n")
+    piece = Source.open(str(tmp_path / "t.csv")).pieces[0]
+    with pytest.raises(DataError, match=r"In t.csv: .*'delay'.*row 1 .*'late'"):
+        scan(piece, DELAY, _split())
+
+
+def test_the_profile_tells_kinds_shares_and_what_is_left_out(piece: Piece) -> None:
+    seen = scan(piece, LATE, _split())
+    recipe = _recipe(seen, LATE, _split())
+    told = json.loads(json.dumps(profile(seen.summary, recipe.schema), allow_nan=False))
+    columns = told["columns"]
+    assert told["rows"] == ROWS
+    assert columns["distance"]["kind"] == "number" and 450 < columns["distance"]["quantiles"]["0.5"] < 550
+    assert set(columns["carrier"]["top"]) == {"AA", "UA", "DL"} and columns["carrier"]["missing_share"] == 0
+    assert columns["delay"]["feature"] is False
