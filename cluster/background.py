@@ -34,5 +34,10 @@ class Background:
         except ray.exceptions.RayError as error:
             raise unwrap(error) from error
 
-    def cancel(self) -> None:
-        ray.cancel(self.ref, force=True)
+    def __enter__(self) -> Background:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """A task that nobody has waited for is ended."""
+        if not self.is_done:
+            ray.cancel(self.ref, force=True)

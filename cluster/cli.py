@@ -1,16 +1,18 @@
-"""The command line: `raymill COMMAND SPEC [key=value ...]`. It parses, opens a session, calls a job by name, reports."""
+"""The command line: `raymill COMMAND SPEC [key=value ...]`. It parses, opens a session, calls a job, reports."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
+from cluster.noise import WithoutRemarks
 from raymill.console import Console
 from raymill.errors import InternalError, RaymillError
 from raymill.spec import Spec
@@ -20,27 +22,52 @@ _STEPS = ("prepare", "train", "evaluate", "promote")
 _SAMPLE_ROWS = 3
 
 
+class Output:
+    """A command's standard output: one JSON object with --json, else what the command is there to print."""
+
+    def __init__(self, stream: TextIO, command: str, as_json: bool) -> None:
+        self._stream, self._command, self._as_json = stream, command, as_json
+        self._started_s = time.monotonic()
+
+    def text(self, text: str) -> None:
+        self._stream.write(text)
+
+    def report(self, report: dict[str, Any], code: int = 0) -> None:
+        """Prints the one object; a second report, of how a held endpoint ended, is not printed."""
+        if self._as_json:
+            status = "succeeded" if code == 0 else "interrupted" if code == 130 else "failed"
+            elapsed_s = report.get("elapsed_s", {}) | {"total": round(time.monotonic() - self._started_s, 3)}
+            document = {"job": self._command, "status": status, **report, "elapsed_s": elapsed_s}
+            self._stream.write(json.dumps(document) + "\n")
+            self._stream.flush()
+        self._as_json = False
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0, or the code of the owner of what went wrong."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(argv)
+    arguments.output = Output(sys.stdout, arguments.command, getattr(arguments, "json", False))
     console = Console()
-    started_s = time.monotonic()
-    try:
-        report = arguments.call(arguments, console)
-        code = 0
-    except (RaymillError, KeyboardInterrupt) as error:
-        report, code = _explain(error, arguments, console)
-    except Exception as error:  # noqa: BLE001 - the last frame: whatever is left is ours to explain
-        report, code = _explain(_internal(error), arguments, console)
-        if not arguments.debug:
-            console.say("(--debug shows the traceback)")
-    if getattr(arguments, "json", False):
-        status = "succeeded" if code == 0 else "interrupted" if code == 130 else "failed"
-        total = {"total": round(time.monotonic() - started_s, 3)}
-        report = {"job": arguments.command, "status": status, **report}
-        report["elapsed_s"] = report.get("elapsed_s", {}) | total
-        sys.stdout.write(json.dumps(report) + "\n")
+    with contextlib.redirect_stdout(sys.stderr if arguments.debug else WithoutRemarks(sys.stderr)):
+        try:
+            report, code = arguments.call(arguments, console), 0
+        except (RaymillError, KeyboardInterrupt) as error:
+            report, code = _explain(error, arguments, console)
+        except Exception as error:  # noqa: BLE001 - the last frame: whatever is left is ours to explain
+            report, code = _explain(_internal(error), arguments, console)
+    arguments.output.report(report, code)
     return code
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    """Overrides may stand anywhere after the spec, also behind options, where argparse alone refuses them."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(arguments, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.overrides += rest
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,6 +135,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
         elif arguments.once:
             report["answers"] = _ask_once(walked, console)
         else:
+            arguments.output.report(report)
             _hold(walked.endpoint, spec, session, console)
     return report
 
@@ -125,9 +153,10 @@ def _deploy(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     spec = _load(arguments)
     with _session(spec, arguments, console, needs_serve=True) as session:
         endpoint = _job("jobs.deploy:deploy")(spec, console)
-        if not session.joined:
-            _hold(endpoint, spec, session, console)
-    return {"endpoint": endpoint.url, "model": {"name": spec.name, "version": endpoint.version}}
+        report = {"endpoint": endpoint.url, "model": {"name": spec.name, "version": endpoint.version}}
+        arguments.output.report(report)
+        _hold(endpoint, spec, session, console)
+    return report
 
 
 def _undeploy(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -154,13 +183,13 @@ def _clean(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 def _spec(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     if arguments.action == "schema":
-        sys.stdout.write(json.dumps(Spec.model_json_schema(by_alias=True), indent=1) + "\n")
+        arguments.output.text(json.dumps(Spec.model_json_schema(by_alias=True), indent=1) + "\n")
         return {}
     spec = _load(arguments)
     if arguments.action == "show":
         import yaml
 
-        sys.stdout.write(yaml.safe_dump(spec.to_json(), sort_keys=False, allow_unicode=True))
+        arguments.output.text(yaml.safe_dump(spec.to_json(), sort_keys=False, allow_unicode=True))
     else:
         console.say(f"{arguments.spec} is a spec.\nnext:     raymill run {_again(arguments)}")
     return {}
@@ -241,6 +270,8 @@ def _explain(
         console.say("stopped")
         return {"error": "stopped"}, 130
     console.say(f"error: {error}")
+    if isinstance(error, InternalError) and not arguments.debug:
+        console.say("(--debug shows the traceback)")
     return {"error": {"what": error.what, "fix": error.fix}}, error.exit_code
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import signal
@@ -57,6 +58,8 @@ def open_session(
     try:
         with _environment(_settings(scratch, needs_serve=needs_serve, debug=debug)):
             found = _connect(address, debug)
+            if needs_serve and not debug:
+                _quieten_serve()
             if address is not None:
                 console.say(f"joined the Ray session at {found}")
             yield Session(address=found, joined=address is not None)
@@ -180,6 +183,13 @@ def _connect(address: str | None, debug: bool) -> str:
             f"There is no Ray at {address}: {error}.", "Check the address, and that its head node is up."
         ) from error
     return str(ray.get_runtime_context().gcs_address)
+
+
+def _quieten_serve() -> None:
+    """Serve sets its logger up at import, to write to the terminal whatever Ray's level is."""
+    import ray.serve  # noqa: F401
+
+    logging.getLogger("ray.serve").setLevel(logging.CRITICAL)
 
 
 def _close() -> None:

@@ -37,9 +37,7 @@ def run_on_workers(
         scaling_config=ScalingConfig(
             num_workers=workers, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus} | ({"GPU": gpus} if gpus else {})
         ),
-        run_config=RunConfig(
-            name=attempt, storage_path=scratch.uri, failure_config=FailureConfig(max_failures=0)
-        ),
+        run_config=RunConfig(name=attempt, storage_path=scratch.uri, failure_config=FailureConfig(max_failures=0)),
     )
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="ray-train") as beside:

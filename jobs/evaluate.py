@@ -67,9 +67,7 @@ def _place(spec: Spec, trained: Trained, scorers: tuple[Scorer, ...]) -> str:
 
 def _score(spec: Spec, prepared: Prepared, scorers: tuple[Scorer, ...], uri: str, console: Console) -> None:
     pieces = [
-        ScoreShard(
-            dataset_uri=prepared.uri, shard=shard, scorers=scorers, slices=tuple(spec.evaluate.slices), into=uri
-        )
+        ScoreShard(dataset_uri=prepared.uri, shard=shard, scorers=scorers, slices=tuple(spec.evaluate.slices), into=uri)
         for shard in prepared.raw_test.shards
     ]
     rows = 0

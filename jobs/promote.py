@@ -28,9 +28,7 @@ class Promotion:
         return {key: value for key, value in asdict(self.decision).items() if value is not None}
 
 
-def promote(
-    spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evaluation, console: Console
-) -> Promotion:
+def promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evaluation, console: Console) -> Promotion:
     """Registers the candidate and acts on the gate's decision. The same candidate is registered once."""
     assert spec.tracking is not None
     registry = Registry(spec.tracking)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from cluster.background import Background
 from cluster.retry import GiveUp, decide
@@ -12,10 +12,11 @@ from cluster.stopping import on_interrupt
 from cluster.workers import WorkerFailure, run_on_workers
 from raymill.baselines import fit_baselines, write_baselines
 from raymill.console import Console
-from raymill.errors import Interrupted
+from raymill.errors import Interrupted, TrackerError
 from raymill.following import Follower
-from raymill.history import EpochRecord
+from raymill.history import EpochRecord, read_history
 from raymill.lineage import git_commit
+from raymill.loggable import scrubbed
 from raymill.loop import Fit
 from raymill.prepared import Prepared
 from raymill.run import Run, Trained
@@ -32,25 +33,26 @@ def train(spec: Spec, prepared: Prepared, console: Console) -> Trained:
     Raises UserError at once and without a retry, WorkerLost when retries are spent, Interrupted after Ctrl-C.
     """
     run = Run.of(spec, prepared)
-    if (finished := _finished(run, spec, console)) is not None:
+    tracked = _tracked_run(spec, prepared, run)
+    if (finished := _finished(run, spec, tracked, console)) is not None:
         return finished
     run.forget_stop()
-    run.save_spec(spec.to_json())
-    tracked = _tracked_run(spec, prepared, run)
-    baselines = Background.start(_store_baselines, prepared, run, spec.train.seed)
-    with on_interrupt(run.ask_to_stop, console), _followed(run, spec, tracked, console):
-        assignment = Assignment(spec=spec, dataset_uri=prepared.uri, run_id=tracked.id, git_commit=git_commit())
-        fit = _fit(assignment, run, console)
-    if fit.status == "interrupted":
-        baselines.cancel()
-        raise Interrupted(f"Training stopped at step {fit.steps}.", "Type the same command to continue from there.")
-    return _concluded(run, tracked, baselines, console)
+    run.save_spec(scrubbed(spec.to_json()))
+    assignment = Assignment(spec=spec, dataset_uri=prepared.uri, run_id=tracked.id, git_commit=git_commit())
+    with _accounted(tracked), Background.start(_store_baselines, prepared, run, spec.train.seed) as baselines:
+        with on_interrupt(run.ask_to_stop, console), _followed(run, spec, tracked, console):
+            fit = _fit(assignment, run, console)
+        if fit.status == "interrupted":
+            raise Interrupted(f"Training stopped at step {fit.steps}.", "Type the same command to continue from there.")
+        return _concluded(run, tracked, baselines, console)
 
 
-def _finished(run: Run, spec: Spec, console: Console) -> Trained | None:
+def _finished(run: Run, spec: Spec, tracked: TrackedRun, console: Console) -> Trained | None:
+    """The run's manifest where nothing is left to train; epochs that MLflow has missed are sent now."""
     trained = run.trained()
     if trained is None or (trained.status == "finished" and trained.epochs < spec.train.epochs):
         return None
+    tracked.log_history(read_history(run.store, run.history))
     console.say(f"train     already done: {run.name}, {trained.status} after {trained.epochs} epochs")
     return trained
 
@@ -69,6 +71,19 @@ def _tracked_run(spec: Spec, prepared: Prepared, run: Run) -> TrackedRun:
 
 
 @contextmanager
+def _accounted(tracked: TrackedRun) -> Iterator[None]:
+    """Says in MLflow how the block ended; what ended it counts for more than a tracker that can't be told."""
+    tracked.resume()
+    try:
+        yield
+    except BaseException as error:
+        with suppress(TrackerError):
+            tracked.finish("KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED")
+        raise
+    tracked.finish("FINISHED")
+
+
+@contextmanager
 def _followed(run: Run, spec: Spec, tracked: TrackedRun, console: Console) -> Iterator[None]:
     """Shows the run's history on the terminal and sends it to MLflow while the block runs."""
     with console.progress("train    ", spec.train.epochs) as bar:
@@ -77,7 +92,7 @@ def _followed(run: Run, spec: Spec, tracked: TrackedRun, console: Console) -> It
             losses = f"loss {record.train_loss:.4f} validation {record.validation_loss:.4f}"
             bar.reach(record.epoch, f"epoch {record.epoch} {losses} {record.rows_per_s:,.0f} rows/s")
 
-        with Follower(run.store, run.history, tracked, show):
+        with Follower(run.store, run.history, tracked, show, say=console.say):
             yield
 
 

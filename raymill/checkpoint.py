@@ -46,7 +46,7 @@ class Checkpoints:
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
         """The newest checkpoint that verifies, and the names of newer ones that did not."""
-        torn = []
+        torn: list[str] = []
         for name in reversed(self._names()):
             try:
                 return self._read(name), torn

@@ -60,7 +60,7 @@ class ScoreShard:
             for name in self.slices:
                 table = table.append_column(f"slice:{name}", raw.column(name).cast(pa.string()))
             Store(self.into).write_table(path, table)
-        return raw.num_rows
+        return len(target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

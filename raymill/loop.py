@@ -39,7 +39,6 @@ class Hooks:
     flush: Callable[[], None] = lambda: None
     say: Callable[[str], None] = lambda text: None
     should_stop: Callable[[], bool] = lambda: False
-    on_step: Callable[[int], None] = lambda step: None
     clock: Callable[[], float] = time.monotonic
 
 
@@ -129,7 +128,6 @@ class Loop:
             stop = self._train_step(epoch, step)
             done.seconds = before_s + self.hooks.clock() - started_s
             done.step, done.global_step = step + 1, done.global_step + 1
-            self.hooks.on_step(done.global_step)
             if stop:
                 return False
             if self._checkpoint_is_due():
@@ -155,16 +153,12 @@ class Loop:
 
     def _loss_sum(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
         """The loss summed over a batch's rows: cross-entropy, or squared error in learning units."""
-        half = self.recipe.precision == "bf16" or (
-            self.recipe.precision == "auto" and self.world.device.type == "cuda"
-        )
+        half = self.recipe.precision == "bf16" or (self.recipe.precision == "auto" and self.world.device.type == "cuda")
         with torch.autocast(self.world.device.type, torch.bfloat16, enabled=half):
             logits = self.model(batch.numbers, batch.categories)
         logits = logits.to(self.rows.dtype)
         if self.rows.classification:
-            return functional.cross_entropy(
-                logits, batch.target, reduction="sum", label_smoothing=label_smoothing
-            )
+            return functional.cross_entropy(logits, batch.target, reduction="sum", label_smoothing=label_smoothing)
         return functional.mse_loss(logits[:, 0], batch.target, reduction="sum")
 
     @torch.no_grad()
@@ -208,7 +202,7 @@ class Loop:
     def _refuse_nan(self, train_loss: float, validation_loss: float) -> None:
         if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
             raise DataError(
-                f"The loss became {train_loss} in epoch {self.progress.epoch + 1}, by step {self.progress.global_step}.",
+                f"The loss became {train_loss} in epoch {self.progress.epoch + 1}, step {self.progress.global_step}.",
                 "Lower train.optimizer.lr or set train.gradient_clip=1.0; look for extreme values in the features.",
             )
 

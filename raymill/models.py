@@ -6,6 +6,7 @@ A network maps `numbers (batch, n) float` and `categories (batch, c) int64` to `
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -118,7 +119,7 @@ class Mlp(nn.Module):
         width = len(layout.numbers) + _EMBEDDING_WIDTH * len(layout.categories)
         self.scale = nn.Parameter(torch.ones(width))
         widths = [width, *hidden]
-        self.layers = nn.ModuleList(ScaledLinear(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.layers = nn.ModuleList(ScaledLinear(a, b) for a, b in itertools.pairwise(widths))
         self.head = ScaledLinear(widths[-1], task.outputs, zero=True)
         self.activation = nn.SELU() if task.kind == "classification" else nn.Mish()
         self.dropout = nn.Dropout(dropout)

@@ -21,7 +21,7 @@ _ROW_MASK = np.uint64((1 << _ROW_BITS) - 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochOrder:
-    """One rank's rows of one epoch: `rows (n,) int64` index its own row matrix, step k is `rows[starts[k]:starts[k+1]]`."""
+    """One rank's rows of one epoch: `rows (n,) int64` index its row matrix, step k is `rows[starts[k]:starts[k + 1]]`."""
 
     rows: np.ndarray
     starts: np.ndarray
@@ -117,4 +117,5 @@ def _permutation(count: int, stream: np.random.Philox) -> np.ndarray:
     keys |= row & _ROW_MASK
     keys.sort()
     window = order[keys >> np.uint64(_WINDOW_SHIFT)]
-    return (window << np.uint64(_ROW_BITS) | keys & _ROW_MASK).astype(np.int64)
+    permuted: np.ndarray = (window << np.uint64(_ROW_BITS) | keys & _ROW_MASK).astype(np.int64)
+    return permuted

@@ -64,9 +64,7 @@ class RowMatrix:
                     _fill(matrix[into : into + stop - start], table.slice(start, stop - start))
             first_row += shard.rows
         classification = prepared.task.kind == "classification"
-        return cls(
-            words=torch.from_numpy(matrix), layout=prepared.layout, classification=classification, dtype=dtype
-        )
+        return cls(words=torch.from_numpy(matrix), layout=prepared.layout, classification=classification, dtype=dtype)
 
     def to(self, device: torch.device) -> RowMatrix:
         """The same rows in an accelerator's memory where they fit in half of what is free, else as they are."""

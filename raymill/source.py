@@ -9,7 +9,6 @@ from __future__ import annotations
 import fnmatch
 import functools
 import hashlib
-import itertools
 import json
 import re
 from collections import Counter
@@ -19,20 +18,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from raymill.bundled import PREFIX, materialise
 from raymill.csv_cuts import find_cuts
 from raymill.errors import DataError
+from raymill.file_head import Head, common_schema, read_head
 from raymill.piece import (
     CSV_SUFFIXES,
     PARQUET_SUFFIXES,
     Part,
     Piece,
-    csv_columns,
     delimiter_of,
     is_parquet,
-    plain_type,
     readable,
 )
 from raymill.store import FileInfo, Store
@@ -44,21 +41,9 @@ _PARQUET_PIECE_BYTES = 64 << 20
 _INFLATION = 4
 _HEADS_AT_ONCE = 16
 _STEM_LETTERS = 40
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _SUFFIX = re.compile(r"\.(csv|tsv|parquet|pq)(\.gz|\.zip)?$", re.IGNORECASE)
 _WILDCARD = re.compile(r"[*?\[]")
-# pandas writes an index without a name as such a column; it is no data.
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 _NAME_IT = "Name in data.source a CSV (.csv, .tsv, .csv.gz, .csv.zip) or Parquet file, a folder of them or a glob."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """What a file tells before its rows: its schema, and of each row group (of a CSV: one) rows and bytes."""
-
-    schema: pa.Schema
-    group_rows: tuple[int, ...]
-    group_bytes: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +71,7 @@ class Source:
         base, files = _find(materialise(uri.removeprefix(PREFIX), store) if bundled and store else uri)
         _check_files(uri, files)
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
-            heads = list(pool.map(functools.partial(_read_head, base), files))
+            heads = list(pool.map(functools.partial(read_head, base), files))
         if not any(rows for head in heads for rows in head.group_rows):
             raise DataError(f"{uri} has columns but no rows.", _NAME_IT)
         marks = [_digest(base.read_bytes(f.path)) for f in files] if bundled else [f.changed_ns for f in files]
@@ -94,7 +79,7 @@ class Source:
             store=base,
             files=tuple(files),
             heads=tuple(heads),
-            schema=_common_schema(files, heads),
+            schema=common_schema(files, heads),
             fingerprint=_fingerprint(files, marks),
         )
 
@@ -202,85 +187,6 @@ def _check_files(uri: str, files: list[FileInfo]) -> None:
                 f"{uri} holds both CSV and Parquet, such as {files[0].path} and {file.path}.",
                 "Name files of one format with a glob, such as data/*.csv.",
             )
-
-
-def _read_head(store: Store, file: FileInfo) -> Head:
-    where = f"{store.uri}/{file.path}"
-    with readable(store, file.path) as stream:
-        if is_parquet(file.path):
-            return _parquet_head(pq.ParquetFile(stream), where)
-        names, has_rows = csv_columns(stream, file.path)
-    _check_header(names, where)
-    schema = pa.schema([(name, pa.string()) for name in names])
-    return Head(schema=schema, group_rows=(int(has_rows),), group_bytes=(file.size_bytes,))
-
-
-def _parquet_head(file: pq.ParquetFile, where: str) -> Head:
-    fields = [
-        pa.field(field.name, plain_type(field.type))
-        for field in file.schema_arrow
-        if not _PANDAS_INDEX.fullmatch(field.name)
-    ]
-    _check_duplicates([field.name for field in fields], where)
-    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    return Head(
-        schema=pa.schema(fields),
-        group_rows=tuple(group.num_rows for group in groups),
-        group_bytes=tuple(group.total_byte_size for group in groups),
-    )
-
-
-def _check_header(names: list[str], where: str) -> None:
-    if not names:
-        raise DataError(f"{where} has no rows.", "Write it again, or leave it out of data.source.")
-    if _looks_like_a_row(names):
-        shown = ", ".join(names[:4])
-        raise DataError(
-            f"{where} seems to have no header: its first row is {shown}{', ...' if len(names) > 4 else ''}.",
-            "Write the column names as the first row.",
-        )
-    if "" in names:
-        raise DataError(
-            f"{where}: column {names.index('') + 1} has no name in the header.",
-            "Name it, or write the file without that column (pandas: to_csv(index=False)).",
-        )
-    _check_duplicates(names, where)
-
-
-def _check_duplicates(names: list[str], where: str) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(f"{where} has more than one column named {twice[0]!r}.", "Give each its own name.")
-
-
-def _looks_like_a_row(names: list[str]) -> bool:
-    """True where a name is a number, unless such names are whole numbers that grow, as pixels or years do."""
-    numbers = [float(name) for name in names if _NUMBER.fullmatch(name)]
-    grow = all(low < high for low, high in itertools.pairwise(numbers))
-    return not (grow and all(number.is_integer() and number >= 0 for number in numbers))
-
-
-def _common_schema(files: list[FileInfo], heads: list[Head]) -> pa.Schema:
-    """The first file's columns, each with a type that holds every file's; DataError where none does."""
-    common = heads[0].schema
-    for file, head in zip(files, heads, strict=True):
-        absent = sorted(set(common.names) - set(head.schema.names))
-        added = sorted(set(head.schema.names) - set(common.names))
-        if absent or added:
-            name, how = (absent[0], "lacks the") if absent else (added[0], "has a")
-            raise DataError(
-                f"{file.path} {how} column {name!r}, unlike {files[0].path}.",
-                "Give all files of the source the same columns, or name fewer files.",
-            )
-        try:
-            common = pa.unify_schemas([common, head.schema], promote_options="permissive")
-        except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(
-                f"{file.path} has other types than the files before it: {reason}.",
-                "Write the column with one type in all files.",
-            ) from error
-    return common
 
 
 def _fingerprint(files: list[FileInfo], marks: list[str] | list[int]) -> str:

@@ -77,9 +77,7 @@ class SplitSpec(Section):
 
 
 class DataSpec(Section):
-    source: str = Field(
-        description="csv or parquet: a file, a glob or a folder, local or s3://; or bundled:NAME"
-    )
+    source: str = Field(description="csv or parquet: a file, a glob or a folder, local or s3://; or bundled:NAME")
     key: tuple[str, ...] = Field((), description="columns that identify a row; default: its content")
     split: SplitSpec = SplitSpec()
 
@@ -128,9 +126,7 @@ class OptimizerSpec(Section):
 
 class ScheduleSpec(Section):
     type: Literal["coslog4", "cosine", "constant"] = "coslog4"
-    warmup: float = Field(
-        0.05, ge=0, lt=1, description="share of all steps spent warming up (not with coslog4)"
-    )
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps spent warming up (not with coslog4)")
 
 
 class EarlyStoppingSpec(Section):
@@ -229,9 +225,7 @@ class Spec(Section):
         known = METRICS[self.task.type]
         for name in (*(self.evaluate.metrics or ()), self.gate_metric):
             if name not in known:
-                raise ValueError(
-                    f"evaluate: {name!r} is no metric of {self.task.type}; choose from {', '.join(known)}"
-                )
+                raise ValueError(f"evaluate: {name!r} is no metric of {self.task.type}; choose from {', '.join(known)}")
         return self
 
     @model_validator(mode="after")

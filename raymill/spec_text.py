@@ -29,9 +29,7 @@ def load_spec(path: str | Path, overrides: Iterable[str] = ()) -> Spec:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(
-            f"Could not read the spec {file}: {error}.", "Name a YAML file that exists."
-        ) from error
+        raise SpecError(f"Could not read the spec {file}: {error}.", "Name a YAML file that exists.") from error
     return parse_spec(text, str(file), overrides, folder=file.absolute().parent)
 
 
@@ -49,9 +47,7 @@ def parse_spec(text: str, name: str, overrides: Iterable[str] = (), folder: Path
 
 def _resolve(spec: Spec, folder: Path) -> Spec:
     store = _beside(spec.store, folder)
-    source = (
-        spec.data.source if spec.data.source.startswith("bundled:") else _beside(spec.data.source, folder)
-    )
+    source = spec.data.source if spec.data.source.startswith("bundled:") else _beside(spec.data.source, folder)
     tracking = spec.tracking
     if tracking is None:
         if "://" in store:

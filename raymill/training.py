@@ -15,6 +15,7 @@ import torch
 from raymill.bundle import Bundle
 from raymill.checkpoint import Checkpoints
 from raymill.history import HistoryWriter
+from raymill.loggable import scrubbed
 from raymill.loop import Fit, Hooks, Loop
 from raymill.metrics import measure
 from raymill.models import build_model, default_learning_rate
@@ -40,11 +41,7 @@ class Assignment:
     git_commit: str | None = None
 
 
-def train_rank(
-    assignment: Assignment,
-    say: Callable[[str], None] = lambda text: None,
-    on_step: Callable[[int], None] = lambda step: None,
-) -> Fit:
+def train_rank(assignment: Assignment, say: Callable[[str], None] = lambda text: None) -> Fit:
     """Trains this process's share of a run; rank 0 leaves the bundle and then the run's manifest in the store.
 
     Raises DataError, SpecError, StoreError; an interrupted fit leaves a checkpoint and no manifest.
@@ -61,7 +58,6 @@ def train_rank(
             flush=history.flush,
             say=say,
             should_stop=should_stop,
-            on_step=on_step,
         )
         loop = assemble(spec, prepared, world, hooks)
         fit = loop.fit()
@@ -101,7 +97,7 @@ def _conclude(assignment: Assignment, prepared: Prepared, run: Run, loop: Loop, 
         transform=prepared.transform,
         task=prepared.task,
         model=spec.model,
-        spec=spec.to_json(),
+        spec=scrubbed(spec.to_json()),
         lineage={
             "run": run.name,
             "run_id": assignment.run_id,

@@ -52,7 +52,7 @@ class World:
         extras = torch.stack([loss.to(grads[0].dtype), loss.new_tensor(stop, dtype=grads[0].dtype)])
         flat = torch.cat([*(g.reshape(-1) for g in grads), extras])
         dist.all_reduce(flat)
-        *sums, extras = flat.split([*(g.numel() for g in grads), 2])
+        *sums, extras = torch.split(flat, [*(g.numel() for g in grads), 2])
         for parameter, gradient in zip(parameters, sums, strict=True):
             parameter.grad = gradient.view_as(parameter)
         return extras[0], bool(extras[1] > 0)

@@ -1,0 +1,263 @@
+"""The endpoint: a model version becomes what answers at a URL, and stops doing so.
+
+Ray is up when these are called. It names the Serve application by string only; what happens in a request is not its
+business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import re
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+from cluster.endpoint_record import EndpointRecord, find, forget, health_of
+from cluster.front import Front
+from cluster.session import check_resources
+from raymill import errors
+from raymill.console import Console
+from raymill.errors import DataError, InternalError, MachineError, RaymillError, ResourceError
+from raymill.spec import Spec
+from raymill.store import Store
+
+__all__ = ["Endpoint", "Front", "cause_of", "deploy_version", "find", "hold", "undeploy"]
+
+APPLICATION = "serving.app:build"
+_PUBLIC_WITHIN_S = 300.0
+_POLL_S = 0.1
+_WATCH_S = 0.5
+_SAME_ANSWERS = 5
+_CAUSE = re.compile(r"^(?:raymill\.errors\.)?(\w+(?:Error|Exception|Lost)): (.+)\n?(.*)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a model answers; `changed` is False when that version was there already."""
+
+    name: str
+    url: str
+    version: str
+    changed: bool
+
+    @property
+    def predict_url(self) -> str:
+        return f"{self.url}/v1/{self.name}/predict"
+
+
+def deploy_version(
+    spec: Spec,
+    *,
+    version: int | str,
+    bundle_uri: str,
+    digest: str,
+    console: Console,
+    run_id: str | None = None,
+    front: Front | None = None,
+) -> Endpoint:
+    """Serves a bundle under the spec's name and returns when its public URL answers with that version.
+
+    A version already there is left as it is; another one is replaced without a failed request, and stays if the new
+    one can't start. `front` may have been started earlier. Raises ResourceError, DataError, StoreError, MachineError.
+    """
+    check_resources(spec.serve.cpus, 0)
+    _check_bundle(bundle_uri, digest)
+    version = str(version)
+    args = _arguments(spec, version, bundle_uri, digest, run_id)
+    store, url = Store(spec.store), _url(spec)
+    front = front or Front.start(spec.serve)
+    front.wait_for_controller()
+    _check_route(spec)
+    before = find(store, spec.name) if _status(spec.name) is not None else None
+    if before is not None and before.args == args:
+        console.say(f"{spec.name} version {version} is already served at {url}")
+        return Endpoint(name=spec.name, url=url, version=version, changed=False)
+    _run(args)
+    _wait_until_public(args, url, before, front)
+    _record(args, url).write(store)
+    console.say(f"{spec.name} version {version} is served at {url}")
+    return Endpoint(name=spec.name, url=url, version=version, changed=True)
+
+
+def undeploy(spec: Spec, console: Console) -> None:
+    """Takes an endpoint down; its foreground process ends when it held the last one.
+
+    Raises ResourceError when there is none.
+    """
+    from ray import serve
+
+    store = Store(spec.store)
+    record = find(store, spec.name)
+    if record is None:
+        raise ResourceError(f"No endpoint {spec.name} is running for the store {store.uri}.", "There is nothing to do.")
+    serve.delete(spec.name, _blocking=False)
+    forget(store, spec.name)
+    console.say(f"{spec.name} is no longer served at {record.url}")
+
+
+def hold(spec: Spec, console: Console) -> None:
+    """Keeps the endpoint up until Ctrl-C, SIGTERM, or the last endpoint of this Ray session is undeployed.
+
+    Its record goes with it. Raises MachineError when Ray went away.
+    """
+    asked = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        while not asked.wait(_WATCH_S):
+            if not _live_applications():
+                console.say("no endpoint is left")
+                return
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        forget(Store(spec.store), spec.name)
+
+
+def cause_of(message: str) -> RaymillError:
+    """The error inside the text by which Serve reports that replicas did not start, with its owner.
+
+    What isn't one of raymill's errors is ours, and named by its last line.
+    """
+    found = _CAUSE.findall(message)
+    for name, what, fix in reversed(found):
+        kind = getattr(errors, name, None)
+        if isinstance(kind, type) and issubclass(kind, RaymillError):
+            return kind(what, fix)
+    last = ": ".join(found[-1][:2]) if found else message.strip().splitlines()[-1]
+    return InternalError(f"{last.rstrip('.')}.", "Run it again with --debug and report what it prints.")
+
+
+def _arguments(spec: Spec, version: str, bundle_uri: str, digest: str, run_id: str | None) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "version": version,
+        "bundle_uri": bundle_uri,
+        "digest": digest,
+        "run_id": run_id,
+        "route": spec.serve.route,
+        "min_replicas": spec.serve.replicas.min,
+        "max_replicas": spec.serve.replicas.max,
+        "cpus": spec.serve.cpus,
+        "target_ongoing_requests": spec.serve.target_ongoing_requests,
+        "max_batch_size": spec.serve.max_batch_size,
+    }
+
+
+def _url(spec: Spec) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(spec.serve.host, spec.serve.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{spec.serve.port}{spec.serve.route.rstrip('/')}"
+
+
+def _check_bundle(bundle_uri: str, digest: str) -> None:
+    found = hashlib.sha256(Store(bundle_uri).read_bytes("bundle.json")).hexdigest()
+    if found != digest:
+        raise DataError(
+            f"The bundle {bundle_uri} has the digest {found[:12]}, not {digest[:12]}.",
+            "Train again, or name another version.",
+        )
+
+
+def _check_route(spec: Spec) -> None:
+    from ray.serve.context import _get_global_client
+
+    for name, details in _get_global_client().get_serve_details()["applications"].items():
+        if name != spec.name and details["route_prefix"] == spec.serve.route:
+            raise ResourceError(
+                f"The route {spec.serve.route} of this Ray's Serve belongs to {name}.",
+                f"Give {spec.name} a route of its own, as in serve.route=/{spec.name}.",
+            )
+
+
+def _run(args: dict[str, Any]) -> None:
+    """Hands the application to Serve and returns before it runs."""
+    from ray import serve
+
+    module, function = APPLICATION.split(":")
+    target = getattr(importlib.import_module(module), function)(args)
+    serve.run_many(
+        [serve.RunTarget(target, name=args["name"], route_prefix=args["route"])],
+        wait_for_ingress_deployment_creation=False,
+        wait_for_applications_running=False,
+    )
+
+
+def _wait_until_public(args: dict[str, Any], url: str, before: EndpointRecord | None, front: Front) -> None:
+    """Waits for several answers in a row by that version, because the proxy knows old replicas for a moment longer.
+
+    Serve calls a change done only when the old replicas have drained, half a minute later.
+    """
+    deadline_s, same = time.monotonic() + _PUBLIC_WITHIN_S, 0
+    while time.monotonic() < deadline_s:
+        health = health_of(url)
+        same = same + 1 if health is not None and health.get("version") == args["version"] else 0
+        if same == _SAME_ANSWERS:
+            return
+        if same == 0:
+            front.check()
+            state, message = _status(args["name"]) or ("DELETING", "it was undeployed")
+            if state in ("DEPLOY_FAILED", "DELETING"):
+                raise _failed(args, cause_of(message), before)
+            time.sleep(_POLL_S)
+    late = MachineError(
+        f"{url} did not answer within {_PUBLIC_WITHIN_S:g} seconds; Serve says: {state}, {message}",
+        "Free some CPUs, or ask for fewer.",
+    )
+    raise _failed(args, late, before)
+
+
+def _failed(args: dict[str, Any], cause: RaymillError, before: EndpointRecord | None) -> RaymillError:
+    """Settles Serve on what ran before, and says what went wrong."""
+    from ray import serve
+
+    what = f"Version {args['version']} of {args['name']} did not start: {cause.what}"
+    if before is None:
+        serve.delete(args["name"], _blocking=False)
+        return type(cause)(what, cause.fix)
+    _run(before.args)
+    return type(cause)(what, f"{cause.fix} Version {before.version} still answers at {before.url}.".strip())
+
+
+def _record(args: dict[str, Any], url: str) -> EndpointRecord:
+    import ray
+
+    return EndpointRecord(
+        name=args["name"],
+        url=url,
+        version=args["version"],
+        ray_address=ray.get_runtime_context().gcs_address,
+        pid=os.getpid(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        args=args,
+    )
+
+
+def _status(name: str) -> tuple[str, str] | None:
+    """The state of an application and why, or None where there is none."""
+    from ray import serve
+
+    found = serve.status().applications.get(name)
+    if found is None:
+        return None
+    reasons = [found.message, *(deployment.message for deployment in found.deployments.values())]
+    return str(found.status.value), next((reason for reason in reversed(reasons) if reason), "")
+
+
+def _live_applications() -> list[str]:
+    import ray
+    from ray import serve
+
+    try:
+        found = serve.status().applications
+    except ray.exceptions.RayError as error:
+        raise MachineError(f"Ray Serve went away: {error}.", "Type the command again.") from error
+    return [name for name, application in found.items() if application.status.value != "DELETING"]

@@ -1,0 +1,107 @@
+"""The front: Ray Serve's controller and the proxy with the public port, which start beside other work.
+
+It knows Serve's own options, no model.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from cluster.session import KEEP_ALIVE_S
+from raymill.errors import MachineError, ResourceError
+from raymill.spec import ServeSpec
+
+_CONTROLLER_WITHIN_S = 60.0
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Serve as it starts, or as it already runs."""
+
+    started: Future[None]
+
+    @classmethod
+    def start(cls, spec: ServeSpec) -> Front:
+        """Starts Serve in the connected Ray and returns before it is up; does nothing where it runs already.
+
+        Raises ResourceError when the port is taken, or when the running Serve listens elsewhere.
+        """
+        started: Future[None] = Future()
+        if running := _listens_at():
+            if running != (spec.host, spec.port):
+                raise _elsewhere(spec, *running)
+            started.set_result(None)
+            return cls(started)
+        check_port(spec.host, spec.port)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="serve-front")
+        started = pool.submit(_start, spec.host, spec.port)
+        pool.shutdown(wait=False)
+        return cls(started)
+
+    def wait_for_controller(self) -> None:
+        """Returns once applications can be handed over, while the proxy may still start."""
+        import ray
+        from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+
+        deadline_s = time.monotonic() + _CONTROLLER_WITHIN_S
+        while time.monotonic() < deadline_s:
+            self.check()
+            try:
+                ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+                return
+            except ValueError:
+                time.sleep(_POLL_S)
+        raise MachineError(
+            f"Ray Serve's controller did not start in {_CONTROLLER_WITHIN_S:g} seconds.",
+            "See the load of this machine, and Ray's logs with --debug.",
+        )
+
+    def check(self) -> None:
+        """Raises MachineError when the proxy could not start; says nothing while it still does."""
+        try:
+            if self.started.done():
+                self.started.result()
+        except (RuntimeError, TimeoutError) as error:
+            raise MachineError(
+                f"Ray Serve's proxy did not start: {error}.", "Try another serve.port, or see --debug."
+            ) from error
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises ResourceError when nobody could listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ResourceError(
+                f"Port {port} of {host} can't be served on: {error.strerror}.",
+                f"Stop what listens there, or choose another port, as in serve.port={port + 1}.",
+            ) from error
+
+
+def _start(host: str, port: int) -> None:
+    from ray import serve
+    from ray.serve.config import HTTPOptions
+
+    serve.start(http_options=HTTPOptions(host=host, port=port, keep_alive_timeout_s=KEEP_ALIVE_S))
+
+
+def _listens_at() -> tuple[str, int] | None:
+    """Host and port of the Serve that runs in the connected Ray, if one does."""
+    from ray.serve.context import _get_global_client
+
+    client = _get_global_client(raise_if_no_controller_running=False)
+    return None if client is None else (str(client.http_config.host), int(client.http_config.port))
+
+
+def _elsewhere(spec: ServeSpec, host: str, port: int) -> ResourceError:
+    return ResourceError(
+        f"The spec asks for {spec.host}:{spec.port}, but this Ray's Serve listens on {host}:{port}, for all models.",
+        f"Set serve.host={host} serve.port={port}, and a serve.route of its own.",
+    )

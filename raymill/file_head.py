@@ -1,0 +1,109 @@
+"""The head of a file: what it tells of its columns before its rows, and whether files agree on it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from raymill.errors import DataError
+from raymill.piece import csv_columns, is_parquet, plain_type, readable
+from raymill.store import FileInfo, Store
+
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+# pandas writes an index without a name as such a column; it is no data.
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What a file tells before its rows: its schema, and of each row group (of a CSV: one) rows and bytes."""
+
+    schema: pa.Schema
+    group_rows: tuple[int, ...]
+    group_bytes: tuple[int, ...]
+
+
+def read_head(store: Store, file: FileInfo) -> Head:
+    """Reads a CSV's first block or a Parquet file's footer; DataError for what can be no table."""
+    where = f"{store.uri}/{file.path}"
+    with readable(store, file.path) as stream:
+        if is_parquet(file.path):
+            return _parquet_head(pq.ParquetFile(stream), where)
+        names, has_rows = csv_columns(stream, file.path)
+    _check_header(names, where)
+    schema = pa.schema([(name, pa.string()) for name in names])
+    return Head(schema=schema, group_rows=(int(has_rows),), group_bytes=(file.size_bytes,))
+
+
+def _parquet_head(file: pq.ParquetFile, where: str) -> Head:
+    fields = [
+        pa.field(field.name, plain_type(field.type))
+        for field in file.schema_arrow
+        if not _PANDAS_INDEX.fullmatch(field.name)
+    ]
+    _check_duplicates([field.name for field in fields], where)
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    return Head(
+        schema=pa.schema(fields),
+        group_rows=tuple(group.num_rows for group in groups),
+        group_bytes=tuple(group.total_byte_size for group in groups),
+    )
+
+
+def _check_header(names: list[str], where: str) -> None:
+    if not names:
+        raise DataError(f"{where} has no rows.", "Write it again, or leave it out of data.source.")
+    if _looks_like_a_row(names):
+        shown = ", ".join(names[:4])
+        raise DataError(
+            f"{where} seems to have no header: its first row is {shown}{', ...' if len(names) > 4 else ''}.",
+            "Write the column names as the first row.",
+        )
+    if "" in names:
+        raise DataError(
+            f"{where}: column {names.index('') + 1} has no name in the header.",
+            "Name it, or write the file without that column (pandas: to_csv(index=False)).",
+        )
+    _check_duplicates(names, where)
+
+
+def _check_duplicates(names: list[str], where: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"{where} has more than one column named {twice[0]!r}.", "Give each its own name.")
+
+
+def _looks_like_a_row(names: list[str]) -> bool:
+    """True where a name is a number, unless such names are whole numbers that grow, as pixels or years do."""
+    numbers = [float(name) for name in names if _NUMBER.fullmatch(name)]
+    grow = all(low < high for low, high in itertools.pairwise(numbers))
+    return not (grow and all(number.is_integer() and number >= 0 for number in numbers))
+
+
+def common_schema(files: Sequence[FileInfo], heads: Sequence[Head]) -> pa.Schema:
+    """The first file's columns, each with a type that holds every file's; DataError where none does."""
+    common = heads[0].schema
+    for file, head in zip(files, heads, strict=True):
+        absent = sorted(set(common.names) - set(head.schema.names))
+        added = sorted(set(head.schema.names) - set(common.names))
+        if absent or added:
+            name, how = (absent[0], "lacks the") if absent else (added[0], "has a")
+            raise DataError(
+                f"{file.path} {how} column {name!r}, unlike {files[0].path}.",
+                "Give all files of the source the same columns, or name fewer files.",
+            )
+        try:
+            common = pa.unify_schemas([common, head.schema], promote_options="permissive")
+        except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(
+                f"{file.path} has other types than the files before it: {reason}.",
+                "Write the column with one type in all files.",
+            ) from error
+    return common

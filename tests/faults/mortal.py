@@ -1,0 +1,40 @@
+"""A network that kills its process with SIGKILL at a given training step, once: named by `model: {import: ...}`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from raymill.layout import Layout
+from raymill.models import Mlp
+from raymill.task import Task
+
+
+class Mortal(Mlp):
+    """An Mlp with dropout; the process that is `rank` dies in its training step `step` unless `marker` exists."""
+
+    def __init__(self, layout: Layout, task: Task, rank: int, step: int, marker: str, victim: str) -> None:
+        super().__init__(layout, task, (32, 32), 0.1)
+        self._rank, self._step, self._marker, self._victim = rank, step, Path(marker), victim
+        self._steps = 0
+
+    def forward(self, numbers: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self._steps += 1
+            here = dist.get_rank() if dist.is_initialized() else 0
+            if here == self._rank and self._steps == self._step and not self._marker.exists():
+                self._marker.touch()
+                pid = int(Path(self._victim).read_text()) if self._victim else os.getpid()
+                os.kill(pid, signal.SIGKILL)
+        return super().forward(numbers, categories)
+
+
+def build_model(
+    layout: Layout, task: Task, rank: int = 0, step: int = 0, marker: str = "", victim: str = ""
+) -> Mortal:
+    """The network; `victim` is a file with the process id to kill, or empty for the process itself."""
+    return Mortal(layout, task, rank, step, marker, victim)

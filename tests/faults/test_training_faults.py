@@ -1,0 +1,114 @@
+"""A run whose worker or driver is killed with SIGKILL at a given step ends as the undisturbed run does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.faults
+ROOT = Path(__file__).parents[2]
+# 455 or so train rows in batches of 64 are 8 steps an epoch: step 29 is in the middle of the fourth.
+RECIPE = "{epochs: 6, batch_size: 64, checkpoint_every: 5, seed: 3, optimizer: {lr: 0.002}}"
+KILL_AT_STEP = 29
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One store and one spec, whose network kills a process at a step unless the marker exists."""
+
+    folder: Path
+
+    @property
+    def marker(self) -> Path:
+        return self.folder / "killed"
+
+    @property
+    def victim(self) -> Path:
+        return self.folder / "driver.pid"
+
+    def command(self, workers: int, rank: int, kill_driver: bool = False) -> list[str]:
+        options = {"rank": rank, "step": KILL_AT_STEP, "marker": str(self.marker)}
+        if kill_driver:
+            options["victim"] = str(self.victim)
+        model = json.dumps({"import": "tests.faults.mortal.build_model", "options": options})
+        spec = self.folder / "spec.yaml"
+        spec.write_text(
+            f"name: mortal\ntask: {{type: classification, target: diagnosis}}\n"
+            f"data: {{source: 'bundled:breast_cancer'}}\nmodel: {model}\ntrain: {RECIPE}\n"
+        )
+        return [sys.executable, "-m", "cluster.cli", "train", str(spec), f"train.workers={workers}", "--json"]
+
+    def type(self, *command: str) -> subprocess.Popen[str]:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.victim.write_text(str(process.pid))
+        return process
+
+    def finish(self, process: subprocess.Popen[str]) -> tuple[dict[str, Any], str]:
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        return json.loads(out), err
+
+    def best_loss(self, report: dict[str, Any]) -> float:
+        manifest = self.folder / ".raymill" / "runs" / report["run"] / "train.json"
+        return float(json.loads(manifest.read_text())["best_loss"])
+
+    def epochs(self, report: dict[str, Any]) -> list[tuple[int, float, int]]:
+        from raymill.history import read_history
+        from raymill.store import Store
+
+        records = read_history(Store(str(self.folder / ".raymill")), f"runs/{report['run']}/history")
+        return [(r.epoch, r.validation_loss, r.rows) for r in records]
+
+
+def undisturbed(tmp_path: Path, workers: int, rank: int) -> tuple[Scene, dict[str, Any]]:
+    scene = Scene(folder=tmp_path / "undisturbed")
+    scene.folder.mkdir()
+    scene.marker.touch()
+    report, _ = scene.finish(scene.type(*scene.command(workers, rank)))
+    return scene, report
+
+
+def assert_same(disturbed: tuple[Scene, dict[str, Any]], calm: tuple[Scene, dict[str, Any]]) -> None:
+    (scene, report), (calm_scene, calm_report) = disturbed, calm
+    assert scene.best_loss(report) == pytest.approx(calm_scene.best_loss(calm_report), rel=1e-6)
+    rows, calm_rows = scene.epochs(report), calm_scene.epochs(calm_report)
+    assert [(epoch, seen) for epoch, _, seen in rows] == [(epoch, seen) for epoch, _, seen in calm_rows]
+    assert [loss for _, loss, _ in rows] == pytest.approx([loss for _, loss, _ in calm_rows], rel=1e-6)
+
+
+def test_a_killed_worker_is_replaced_and_the_run_ends_as_if_undisturbed(tmp_path: Path) -> None:
+    scene = Scene(folder=tmp_path)
+    report, log = scene.finish(scene.type(*scene.command(workers=2, rank=1)))
+    assert scene.marker.exists()
+    assert "lost a worker" in log
+    assert_same((scene, report), undisturbed(tmp_path, workers=2, rank=1))
+
+
+def test_a_killed_driver_continues_when_the_command_is_typed_again(tmp_path: Path) -> None:
+    scene = Scene(folder=tmp_path)
+    first = scene.type(*scene.command(workers=1, rank=0))
+    first.communicate(timeout=240)
+    assert first.returncode == -signal.SIGKILL
+    report, log = scene.finish(scene.type(*scene.command(workers=1, rank=0)))
+    assert "continuing from step 25" in log
+    assert_same((scene, report), undisturbed(tmp_path, workers=1, rank=0))
+
+
+def test_a_killed_driver_of_two_workers_continues_when_the_command_is_typed_again(tmp_path: Path) -> None:
+    scene = Scene(folder=tmp_path)
+    first = scene.type(*scene.command(workers=2, rank=0, kill_driver=True))
+    first.communicate(timeout=240)
+    assert first.returncode == -signal.SIGKILL
+    report, _ = scene.finish(scene.type(*scene.command(workers=2, rank=0, kill_driver=True)))
+    assert_same((scene, report), undisturbed(tmp_path, workers=2, rank=0))
