@@ -21,7 +21,7 @@ _ROW_MASK = np.uint64((1 << _ROW_BITS) - 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochOrder:
-    """One rank's rows of one epoch: `rows (n,) int64` index its row matrix, step k is `rows[starts[k]:starts[k + 1]]`."""
+    """One rank's rows of an epoch: `rows (n,) int64` of its row matrix; step k is `rows[starts[k]:starts[k + 1]]`."""
 
     rows: np.ndarray
     starts: np.ndarray

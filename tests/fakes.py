@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ class FakePrepared:
         columns = {name: numbers[:, i] for i, name in enumerate(self.layout.numbers)}
         table = pa.table(columns | {"k": category, "__target__": target})
         cuts = [0, rows // 7, rows // 3, rows]
-        shards = [table.slice(a, b - a) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        shards = [table.slice(a, b - a) for a, b in itertools.pairwise(cuts)]
         return FakeSplit(rows=rows, shards=tuple(FakeShard(rows=s.num_rows, table=s) for s in shards))
 
     def read(self, shard: FakeShard) -> pa.Table:
