@@ -1,0 +1,351 @@
+"""An endpoint on embedded Ray, as its users and its owner meet it."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.endpoint import Endpoint, deploy_version, find, hold, undeploy
+from cluster.front import Front
+from cluster.session import Session, check_resources, open_session
+from raymill.console import Console
+from raymill.errors import DataError, ResourceError, StoreError
+from raymill.predictor import Predictor
+from raymill.spec import Spec
+from raymill.store import Store
+from tests.bundles import CLASSES, write_bundle
+
+ROW = {"a": 1.5, "b": None, "color": "red"}
+
+
+@dataclass
+class World:
+    """One session, and bundles by version number."""
+
+    folder: Path
+    port: int
+    session: Session
+    said: io.StringIO
+    digests: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def console(self) -> Console:
+        return Console(self.said)
+
+    def bundle(self, version: int) -> dict[str, Any]:
+        uri = str(self.folder / f"bundle-{version}")
+        if version not in self.digests:
+            self.digests[version] = write_bundle(uri, version)
+        return {"version": version, "bundle_uri": uri, "digest": self.digests[version]}
+
+    def spec(self, name: str = "demo", **serve: Any) -> Spec:
+        return _spec(self.folder, self.port, name, **serve)
+
+    def deploy(self, version: int, **overrides: Any) -> Endpoint:
+        return deploy_version(self.spec(), console=self.console, **self.bundle(version) | overrides)
+
+
+def _spec(folder: Path, port: int, name: str = "demo", **serve: Any) -> Spec:
+    return Spec.model_validate(
+        {
+            "name": name,
+            "task": {"type": "classification", "target": "y"},
+            "data": {"source": "nowhere.csv"},
+            "store": str(folder / "store"),
+            "serve": {"port": port} | serve,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    said = io.StringIO()
+    with open_session(Console(said), needs_serve=True) as session:
+        yield World(tmp_path_factory.mktemp("serving"), _free_port(), session, said)
+
+
+@pytest.fixture(scope="module")
+def endpoint(world: World) -> Endpoint:
+    return world.deploy(1)
+
+
+def test_an_answer_over_http_is_the_predictors_own(world: World, endpoint: Endpoint) -> None:
+    rows = [ROW, {"a": -2, "b": 0.25, "color": "blue"}, {}]
+    status, _, answer = _ask(endpoint, "POST", "/v1/demo/predict", {"rows": rows})
+    predictor = Predictor.load(world.bundle(1)["bundle_uri"], endpoint_digest(world, 1))
+    scores = predictor.predict(predictor.schema.table_from_rows(rows))
+    assert status == 200
+    assert [[p["probabilities"][label] for label in CLASSES] for p in answer["predictions"]] == pytest.approx(scores)
+    assert [p["prediction"] for p in answer["predictions"]] == [CLASSES[i] for i in scores.argmax(axis=1)]
+    assert answer["model"] == {"name": "demo", "version": "1"}
+
+
+def test_a_request_id_comes_back_in_the_answer_and_once_in_its_header(endpoint: Endpoint) -> None:
+    _, headers, answer = _ask(endpoint, "POST", "/v1/demo/predict", {"row": ROW}, {"x-request-id": "mine"})
+    assert answer["request_id"] == "mine"
+    assert [value for name, value in headers if name.lower() == "x-request-id"] == ["mine"]
+    _, headers, answer = _ask(endpoint, "POST", "/v1/demo/predict", {"row": ROW})
+    assert dict(headers)["x-request-id"] == answer["request_id"] != ""
+
+
+def test_a_bad_row_is_named(endpoint: Endpoint) -> None:
+    status, _, answer = _ask(endpoint, "POST", "/v1/demo/predict", {"rows": [ROW, {"a": "x", "colour": "red"}]})
+    assert status == 422
+    assert {(e["row"], e["column"]) for e in answer["errors"]} == {(1, "a"), (1, "colour")}
+
+
+def test_the_model_card_shows_lineage_and_no_place(endpoint: Endpoint) -> None:
+    status, _, card = _ask(endpoint, "GET", "/v1/demo")
+    assert (status, card["version"], card["classes"], card["lineage"]["run"]) == (200, "1", list(CLASSES), "run-1")
+    assert "secret" not in json.dumps(card)
+
+
+def test_the_same_version_again_is_no_work(world: World, endpoint: Endpoint) -> None:
+    began_s = time.monotonic()
+    assert world.deploy(1).changed is False
+    assert time.monotonic() - began_s < 2
+    assert "already served" in world.said.getvalue()
+
+
+def test_a_route_belongs_to_one_name(world: World, endpoint: Endpoint) -> None:
+    with pytest.raises(ResourceError, match="belongs to demo"):
+        deploy_version(world.spec("other"), console=world.console, **world.bundle(1))
+    with pytest.raises(ResourceError, match="listens on"):
+        deploy_version(_spec(world.folder, world.port + 1, "other"), console=world.console, **world.bundle(1))
+
+
+def test_a_bundle_that_is_not_the_named_one_is_refused_before_anything_starts(world: World, endpoint: Endpoint) -> None:
+    with pytest.raises(DataError, match="digest"):
+        world.deploy(2, digest="0" * 64)
+    with pytest.raises(StoreError, match="no-such"):
+        world.deploy(2, bundle_uri=str(world.folder / "no-such"))
+
+
+def test_a_version_that_can_not_start_leaves_the_old_one_serving(world: World, endpoint: Endpoint) -> None:
+    broken = world.bundle(9)
+    (Path(broken["bundle_uri"]) / "weights.safetensors").write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"Version 9 of demo did not start: .*weights") as caught:
+        world.deploy(9)
+    assert "Version 1 still answers" in caught.value.fix
+    assert _ask(endpoint, "POST", "/v1/demo/predict", {"row": ROW})[2]["model"]["version"] == "1"
+    assert world.deploy(1).changed is False
+
+
+def test_two_changes_of_version_fail_no_request(world: World, endpoint: Endpoint) -> None:
+    with _Hammer(endpoint) as hammer:
+        for version in (2, 3):
+            world.deploy(version)
+            hammer.wait_for(str(version))
+    assert hammer.failures == []
+    assert set(hammer.versions) == {"1", "2", "3"}
+
+
+def test_another_process_finds_and_joins_the_session(world: World, endpoint: Endpoint) -> None:
+    record = find(Store(str(world.folder / "store")), "demo")
+    assert record is not None and record.ray_address == world.session.address
+    joined = _python(_DEPLOY_FROM_ELSEWHERE, world, "4")
+    assert joined.returncode == 0, joined.stderr
+    assert joined.stdout == "" and "joined" in joined.stderr and "Traceback" not in joined.stderr
+    _wait(lambda: _ask(endpoint, "GET", "/healthz")[2]["version"] == "4")
+
+
+def test_a_second_model_has_its_own_route(world: World, endpoint: Endpoint) -> None:
+    other = deploy_version(world.spec("other", route="/other"), console=world.console, **world.bundle(5))
+    assert _ask(other, "POST", "/v1/other/predict", {"row": ROW})[2]["model"] == {"name": "other", "version": "5"}
+    assert _ask(other, "GET", "/v1/demo")[0] == 404
+    assert _ask(endpoint, "GET", "/healthz")[2]["name"] == "demo"
+
+
+def test_undeploy_takes_an_endpoint_and_its_record_and_ends_the_foreground(world: World, endpoint: Endpoint) -> None:
+    for name in ("other", "demo"):
+        undeploy(world.spec(name), world.console)
+        assert find(Store(str(world.folder / "store")), name) is None
+    hold(world.spec(), world.console)
+    assert "no endpoint is left" in world.said.getvalue()
+    with pytest.raises(ResourceError, match="No endpoint demo"):
+        undeploy(world.spec(), world.console)
+
+
+def test_what_no_node_has_is_refused(world: World) -> None:
+    check_resources(0.5, 0)
+    with pytest.raises(ResourceError, match="and 1 GPUs"):
+        check_resources(1, 1)
+
+
+def test_a_taken_port_is_named_with_the_way_out(world: World) -> None:
+    done = _python(_TAKE_THE_PORT, world, "")
+    assert done.returncode == 2, done.stderr
+    assert "serve.port=" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_foreground_quietly_and_leaves_nothing_running(world: World, number: int) -> None:
+    port = _free_port()
+    child = _start(_HOLD, world, str(port))
+    try:
+        assert child.stderr is not None
+        while "is served at" not in (line := child.stderr.readline()):
+            assert line, "the foreground ended before it served"
+        marker = f"127.0.0.1:{port}"
+        child.send_signal(number)
+        out, err = child.communicate(timeout=30)
+    finally:
+        child.kill()
+    assert (child.returncode, out, err) == (0, "", "")
+    assert marker not in _haproxy_configurations()
+    assert find(Store(str(world.folder / "store-of-a-child")), "demo") is None
+
+
+def endpoint_digest(world: World, version: int) -> str:
+    return str(world.bundle(version)["digest"])
+
+
+class _Hammer:
+    """Clients with and without kept connections that ask until told to stop."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.versions: Counter[str] = Counter()
+        self.failures: list[Any] = []
+        self._endpoint, self._stop = endpoint, threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(kept,)) for kept in (True, False)]
+
+    def __enter__(self) -> _Hammer:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_for(self, version: str, more: int = 20) -> None:
+        _wait(lambda: self.versions[version] > more or self.failures)
+
+    def _ask(self, kept: bool) -> None:
+        connection = _connection(self._endpoint)
+        while not self._stop.wait(0.005):
+            connection = connection if kept else _connection(self._endpoint)
+            try:
+                connection.request("POST", "/v1/demo/predict", json.dumps({"row": ROW}))
+                answer = connection.getresponse()
+                body = json.loads(answer.read())
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                self.failures.append(error)
+                return
+            if answer.status != 200:
+                self.failures.append((answer.status, body))
+                return
+            self.versions[body["model"]["version"]] += 1
+
+
+def _connection(endpoint: Endpoint) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(endpoint.url.removeprefix("http://").split("/")[0], timeout=30)
+
+
+def _ask(
+    endpoint: Endpoint, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+) -> tuple[int, list[tuple[str, str]], Any]:
+    connection = _connection(endpoint)
+    route = endpoint.url.removeprefix("http://").partition("/")[2]
+    prefix = f"/{route}" if route else ""
+    connection.request(method, prefix + path, None if body is None else json.dumps(body), headers or {})
+    answer = connection.getresponse()
+    return answer.status, answer.getheaders(), json.loads(answer.read())
+
+
+def _wait(true: Any, within_s: float = 30) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline_s, "not in time"
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _haproxy_configurations() -> str:
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    configurations = [Path(word) for word in listed.split() if word.endswith("haproxy.cfg")]
+    return "\n".join(path.read_text() for path in configurations if path.exists())
+
+
+_HEAD = """
+import sys
+from pathlib import Path
+from cluster.endpoint import deploy_version, find, hold
+from cluster.session import open_session
+from raymill.console import Console
+from raymill.errors import RaymillError
+from raymill.store import Store
+from tests.ray.test_serving import _spec
+from tests.bundles import write_bundle
+folder, port, extra = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+spec, console = _spec(folder, port), Console()
+"""
+_DEPLOY_FROM_ELSEWHERE = f"""{_HEAD}
+digest = write_bundle(str(folder / "bundle-4"), 4)
+live = find(Store(spec.store), spec.name)
+with open_session(console, needs_serve=True, join=live.ray_address):
+    deploy_version(spec, version=4, bundle_uri=str(folder / "bundle-4"), digest=digest, console=console)
+"""
+_TAKE_THE_PORT = f"""{_HEAD}
+from cluster.front import check_port
+import socket
+with socket.socket() as taken:
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    try:
+        check_port("127.0.0.1", taken.getsockname()[1])
+    except RaymillError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+"""
+_HOLD = f"""{_HEAD}
+spec = spec.model_copy(update={{"store": str(folder / "store-of-a-child")}})
+spec = spec.model_copy(update={{"serve": spec.serve.model_copy(update={{"port": int(extra)}})}})
+uri = str(folder / "bundle-of-a-child")
+digest = write_bundle(uri, 1)
+with open_session(console, needs_serve=True):
+    deploy_version(spec, version=1, bundle_uri=uri, digest=digest, console=console)
+    hold(spec, console)
+"""
+
+
+def _command(program: str, world: World, extra: str) -> list[str]:
+    return [sys.executable, "-c", program, str(world.folder), str(world.port), extra]
+
+
+def _start(program: str, world: World, extra: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        _command(program, world, extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+
+
+def _python(program: str, world: World, extra: str) -> subprocess.CompletedProcess[str]:
+    child = _start(program, world, extra)
+    out, err = child.communicate(timeout=120)
+    return subprocess.CompletedProcess(child.args, child.returncode, out, err)
