@@ -16,8 +16,9 @@ from safetensors.torch import load, save
 from torch import nn
 
 from raymill.errors import DataError
-from raymill.models import ModelSpec, build_model
+from raymill.models import build_model
 from raymill.schema import Schema
+from raymill.spec import ModelSpec
 from raymill.store import Store
 from raymill.task import Task
 from raymill.transform import Transform

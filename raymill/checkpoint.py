@@ -37,7 +37,7 @@ class Checkpoints:
     def write(self, checkpoint: Checkpoint) -> None:
         """Writes a checkpoint whole, then removes the older ones."""
         contiguous = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
-        facts = json.dumps({"step": checkpoint.step, **checkpoint.facts})
+        facts = json.dumps(checkpoint.facts)
         data = save(contiguous, metadata={"facts": facts})
         name = f"step-{checkpoint.step:010d}-{_digest(data)}.safetensors"
         self.store.write_bytes(f"{self.folder}/{name}", data)
@@ -65,7 +65,7 @@ class Checkpoints:
         header_bytes = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + header_bytes])["__metadata__"]
         facts = json.loads(metadata["facts"])
-        return Checkpoint(step=facts.pop("step"), tensors=load(data), facts=facts)
+        return Checkpoint(step=int(match.group(1)), tensors=load(data), facts=facts)
 
 
 def _digest(data: bytes) -> str:

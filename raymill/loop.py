@@ -261,7 +261,7 @@ class Loop:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
         if self.world.leads:
-            self.hooks.say(f"continuing from step {checkpoint.step} of epoch {self.progress.epoch + 1}")
+            self.hooks.say(f"continuing from step {checkpoint.step}, in epoch {self.progress.epoch + 1}")
 
     def _result(self, status: Status) -> Fit:
         done = self.progress

@@ -16,10 +16,9 @@ from torch import nn
 
 from raymill.errors import SpecError
 from raymill.layout import Layout
-from raymill.spec import ImportedSpec, LinearSpec, MlpSpec
+from raymill.spec import ImportedSpec, LinearSpec, MlpSpec, ModelSpec
 from raymill.task import Task
 
-ModelSpec = LinearSpec | MlpSpec | ImportedSpec
 ParameterGroup = tuple[list[nn.Parameter], float]
 _EMBEDDING_WIDTH = 8
 _REFERENCE_WIDTH = 256

@@ -8,7 +8,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveInt,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 FeatureType = Literal["number", "category", "boolean", "timestamp"]
 METRICS = {
@@ -28,6 +37,14 @@ METRICS = {
 LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
 
 
+class Mistake(ValueError):
+    """What is wrong with a key below the section that notices it."""
+
+    def __init__(self, key: tuple[str | int, ...], message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class Section(BaseModel):
     """Frozen, and strict about its keys."""
 
@@ -41,9 +58,15 @@ class Threshold(Section):
     at_least: float
 
 
+def _target_form(value: Any) -> str:
+    return "<threshold>" if isinstance(value, dict | Threshold) else "<column>"
+
+
 class TaskSpec(Section):
     type: Literal["classification", "regression"]
-    target: str | Threshold = Field(description="a column, or {column, at_least} for a threshold on one")
+    target: Annotated[
+        Annotated[str, Tag("<column>")] | Annotated[Threshold, Tag("<threshold>")], Discriminator(_target_form)
+    ] = Field(description="a column, or {column, at_least} for a threshold on one")
 
     @property
     def column(self) -> str:
@@ -52,7 +75,7 @@ class TaskSpec(Section):
     @model_validator(mode="after")
     def _threshold_needs_classes(self) -> TaskSpec:
         if self.type == "regression" and isinstance(self.target, Threshold):
-            raise ValueError("a threshold (at_least) makes two classes; use type: classification")
+            raise Mistake(("target",), "a threshold (at_least) makes two classes; use type: classification")
         return self
 
 
@@ -70,9 +93,9 @@ class SplitSpec(Section):
         if abs(total - 1) > 1e-9:
             raise ValueError(f"train, validation and test must add up to 1, not {total:g}")
         if self.by == "random" and self.column is not None:
-            raise ValueError("a random split takes no column; use by: group or by: time, or data.key")
+            raise Mistake(("column",), "a random split takes no column; use by: group or by: time, or data.key")
         if self.by != "random" and self.column is None:
-            raise ValueError(f"a split by {self.by} needs a column")
+            raise Mistake(("by",), f"a split by {self.by} needs a column")
         return self
 
 
@@ -113,8 +136,27 @@ class MlpSpec(Section):
 class ImportedSpec(Section):
     """A function of the user's own: `build_model(layout, task, **options) -> nn.Module`."""
 
-    import_: str = Field(alias="import", pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$")
+    import_: str = Field(
+        alias="import",
+        pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$",
+        description="a module and a function in it, as my_package.net.build_model",
+    )
     options: dict[str, Any] = {}
+
+
+def _model_form(value: Any) -> str:
+    """The kind of model that a model section asks for; a section without a type is an mlp."""
+    if isinstance(value, dict):
+        return "<import>" if "import" in value else f"<{value.get('type', 'mlp')}>"
+    return {LinearSpec: "<linear>", ImportedSpec: "<import>"}.get(type(value), "<mlp>")
+
+
+ModelSpec = Annotated[
+    Annotated[LinearSpec, Tag("<linear>")]
+    | Annotated[MlpSpec, Tag("<mlp>")]
+    | Annotated[ImportedSpec, Tag("<import>")],
+    Discriminator(_model_form),
+]
 
 
 class OptimizerSpec(Section):
@@ -152,12 +194,14 @@ class TrainSpec(Section):
     precision: Literal["auto", "float32", "float64", "bf16"] = "auto"
     seed: int = Field(0, ge=0, lt=2**63)
 
-    @field_validator("checkpoint_every")
+    @field_validator("checkpoint_every", mode="before")
     @classmethod
-    def _cadence(cls, value: str | int) -> str | int:
-        if isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+)?s", value):
-            raise ValueError(f"write seconds as 60s or steps as 500, not {value!r}")
-        return value
+    def _cadence(cls, value: Any) -> str | int:
+        if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?s", value):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+        raise ValueError(f"write seconds as 60s or steps as 500, not {value!r}")
 
     @property
     def checkpoint_every_s(self) -> float | None:
@@ -187,12 +231,12 @@ class ReplicasSpec(Section):
     @model_validator(mode="after")
     def _ordered(self) -> ReplicasSpec:
         if self.max < self.min:
-            raise ValueError(f"max ({self.max}) is less than min ({self.min})")
+            raise Mistake(("max",), f"{self.max} is less than min, {self.min}")
         return self
 
 
 class ServeSpec(Section):
-    route: str = Field("/", pattern=r"^/([\w.-]+(/[\w.-]+)*)?$")
+    route: str = Field("/", pattern=r"^/([\w.-]+(/[\w.-]+)*)?$", description="a path as / or /models/flights")
     host: str = Field("127.0.0.1", description="the address it listens on")
     port: int = Field(8000, ge=1, le=65535)
     replicas: ReplicasSpec = ReplicasSpec()
@@ -204,11 +248,14 @@ class ServeSpec(Section):
 class Spec(Section):
     """One YAML file: from a table to an endpoint."""
 
-    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")
+    name: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$",
+        description="up to 40 lower-case letters, digits and inner hyphens",
+    )
     task: TaskSpec
     data: DataSpec
     features: FeaturesSpec = FeaturesSpec()
-    model: Annotated[LinearSpec | MlpSpec | ImportedSpec, Field(union_mode="smart")] = MlpSpec()
+    model: ModelSpec = MlpSpec()
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
     serve: ServeSpec = ServeSpec()
@@ -223,15 +270,17 @@ class Spec(Section):
     @model_validator(mode="after")
     def _metrics_fit_the_task(self) -> Spec:
         known = METRICS[self.task.type]
-        for name in (*(self.evaluate.metrics or ()), self.gate_metric):
+        shown = self.evaluate.metrics or ()
+        named: list[tuple[tuple[str | int, ...], str]] = [(("metrics", i), name) for i, name in enumerate(shown)]
+        for key, name in (*named, (("gate", "metric"), self.gate_metric)):
             if name not in known:
-                raise ValueError(f"evaluate: {name!r} is no metric of {self.task.type}; choose from {', '.join(known)}")
+                raise Mistake(("evaluate", *key), f"{name!r} is no metric of {self.task.type}; choose from {', '.join(known)}")
         return self
 
     @model_validator(mode="after")
     def _target_is_no_feature(self) -> Spec:
         if self.task.column in self.features.types:
-            raise ValueError(f"features: {self.task.column!r} is the target")
+            raise Mistake(("features", self.task.column), "this column is the target")
         return self
 
     def to_json(self) -> dict[str, Any]:

@@ -114,25 +114,50 @@ def _apply_override(data: dict[str, Any], places: Places, override: str) -> None
 
 
 def _explain(error: ValidationError, places: Places, name: str) -> Iterator[str]:
-    for mistake in _without_other_union_arms(error):
-        location = tuple(mistake["loc"])
-        known = tuple(part for part in location if not _is_union_arm(part))
-        key = ".".join(map(str, known)) or "the spec"
-        yield f"{_place(known, places, name)}: {_sentence(mistake, key, location)}"
+    for mistake in error.errors(include_url=False):
+        yield f"{_place(_key(mistake), places, name)}: {_sentence(mistake)}"
 
 
-def _sentence(mistake: Any, key: str, location: Location) -> str:
-    if mistake["type"] == "extra_forbidden":
-        allowed = _keys_at(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), allowed, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"unknown key {key!r}; {hint}known here: {', '.join(allowed)}."
-    if mistake["type"] == "missing":
-        return f"{key!r} is missing."
-    message = mistake["msg"].removeprefix("Value error, ")
-    if mistake["type"] == "value_error":
-        return f"{key}: {message}."
-    return f"{key}: {message[0].lower()}{message[1:]}, found {mistake['input']!r}."
+def _key(mistake: ErrorDetails) -> Location:
+    """Where a mistake is, as the user wrote it: without pydantic's names for the arms of a union."""
+    location = tuple(part for part in mistake["loc"] if not _is_arm(part))
+    own = mistake.get("ctx", {}).get("error")
+    if isinstance(own, Mistake):
+        return (*location, *own.key)
+    return (*location, "type") if mistake["type"] == "union_tag_invalid" else location
+
+
+def _sentence(mistake: ErrorDetails) -> str:
+    location, found = _key(mistake), mistake["input"]
+    key = ".".join(map(str, location)) or "the spec"
+    match mistake["type"]:
+        case "extra_forbidden":
+            return f"unknown key {key!r}; {_hint(str(location[-1]), _keys_at(mistake['loc'][:-1]))}."
+        case "missing":
+            return f"{key!r} is missing."
+        case "union_tag_invalid":
+            known = [tag.strip("'<>") for tag in mistake["ctx"]["expected_tags"].split(", ")]
+            tag = mistake["ctx"]["tag"].strip("<>")
+            return f"{key} is {tag!r}; {_hint(tag, [name for name in known if name != 'import'])}."
+        case "value_error":
+            return f"{key}: {mistake['ctx']['error']}."
+        case "model_type" | "dict_type":
+            return f"{key} should hold {', '.join(_keys_at(mistake['loc']))} as `key: value`, found {_shown(found)}."
+        case "string_pattern_mismatch":
+            return f"{key} should be {_description_at(mistake['loc'])}, found {_shown(found)}."
+        case "string_type" if isinstance(found, int | float):
+            return f"{key} should be text, found {_shown(found)}; write it in quotes."
+    message = mistake["msg"].removeprefix("Input should ")
+    return f"{key} should {message}, found {_shown(found)}."
+
+
+def _hint(given: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"known here: {', '.join(known)}"
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else repr(value)
 
 
 def _place(location: Location, places: Places, name: str) -> str:
@@ -142,41 +167,37 @@ def _place(location: Location, places: Places, name: str) -> str:
     return name
 
 
-def _is_union_arm(part: str | int) -> bool:
-    return isinstance(part, str) and (part.endswith(("Spec", "]")) or part in {"str", "int", "Threshold"})
-
-
-def _without_other_union_arms(error: ValidationError) -> list[Any]:
-    """Of a union's arms only the mistakes of the arm that fits best, which is the one with the fewest."""
-    arms: dict[Location, dict[str | int, list[Any]]] = {}
-    kept = []
-    for mistake in error.errors(include_url=False):
-        location = tuple(mistake["loc"])
-        at = next((i for i, part in enumerate(location) if _is_union_arm(part)), None)
-        if at is None:
-            kept.append(mistake)
-        else:
-            arms.setdefault(location[:at], {}).setdefault(location[at], []).append(mistake)
-    for choices in arms.values():
-        kept.extend(min(choices.values(), key=_misfit))
-    return kept
-
-
-def _misfit(mistakes: list[Any]) -> tuple[int, int]:
-    wrong_kind = sum(m["type"] in {"literal_error", "missing", "model_type", "string_type"} for m in mistakes)
-    return wrong_kind, len(mistakes)
+def _is_arm(part: str | int) -> bool:
+    return isinstance(part, str) and part.startswith("<") and part.endswith(">")
 
 
 def _keys_at(location: Location) -> list[str]:
-    """The keys that the spec knows in the section at a location, union arms included."""
-    sections: list[type[BaseModel]] = [Spec]
+    """The keys that the spec knows in the section at a location with union arms."""
+    sections = {model.__name__: model for arm in _arms_at(location) for model in _models_in(arm)}.values()
+    return sorted({field.alias or key for section in sections for key, field in section.model_fields.items()})
+
+
+def _description_at(location: Location) -> str | None:
+    """What the section above a location says of its last key."""
+    sections = [model for arm in _arms_at(location[:-1]) for model in _models_in(arm)]
+    fields = [f for section in sections for key, f in section.model_fields.items() if location[-1] in (key, f.alias)]
+    return fields[0].description
+
+
+def _arms_at(location: Location) -> list[Any]:
+    """The annotations that a value at a location may have, by the fields on the way to it."""
+    arms: list[Any] = [Spec]
     for part in location:
-        if _is_union_arm(part):
-            sections = [s for s in sections if s.__name__ == part] or sections
+        if _is_arm(part):
+            arms = [arm for a in arms for arm in typing.get_args(a) if Tag(str(part)) in typing.get_args(arm)]
             continue
-        fields = [s.model_fields[str(part)] for s in sections if str(part) in s.model_fields]
-        sections = [model for field in fields for model in _models_in(field.annotation)]
-    return sorted({field.alias or key for s in sections for key, field in s.model_fields.items()})
+        models = [model for arm in arms for model in _models_in(arm)]
+        arms = [_annotation(model, str(part)) for model in models]
+    return arms
+
+
+def _annotation(section: type[BaseModel], key: str) -> Any:
+    ...
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
