@@ -148,7 +148,9 @@ def _model_form(value: Any) -> str:
     """The kind of model that a model section asks for; a section without a type is an mlp."""
     if isinstance(value, dict):
         return "<import>" if "import" in value else f"<{value.get('type', 'mlp')}>"
-    return {LinearSpec: "<linear>", ImportedSpec: "<import>"}.get(type(value), "<mlp>")
+    if isinstance(value, ImportedSpec):
+        return "<import>"
+    return "<linear>" if isinstance(value, LinearSpec) else "<mlp>"
 
 
 ModelSpec = Annotated[
@@ -274,7 +276,9 @@ class Spec(Section):
         named: list[tuple[tuple[str | int, ...], str]] = [(("metrics", i), name) for i, name in enumerate(shown)]
         for key, name in (*named, (("gate", "metric"), self.gate_metric)):
             if name not in known:
-                raise Mistake(("evaluate", *key), f"{name!r} is no metric of {self.task.type}; choose from {', '.join(known)}")
+                raise Mistake(
+                    ("evaluate", *key), f"{name!r} is no metric of {self.task.type}; choose from {', '.join(known)}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import types
 import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from raymill.errors import SpecError
-from raymill.spec import Spec
+from raymill.spec import FeatureSpec, Mistake, Spec
 
 Location = tuple[str | int, ...]
 Places = dict[Location, str]
@@ -41,14 +42,14 @@ def parse_spec(text: str, name: str, overrides: Iterable[str] = (), folder: Path
     try:
         spec = Spec.model_validate(data)
     except ValidationError as error:
-        raise SpecError("\n".join(_explain(error, places, name)), _REMEDY) from None
+        raise SpecError("\n".join(_explain(error, places)), _REMEDY) from None
     return _resolve(spec, folder or Path.cwd())
 
 
 def _resolve(spec: Spec, folder: Path) -> Spec:
     store = _beside(spec.store, folder)
     source = spec.data.source if spec.data.source.startswith("bundled:") else _beside(spec.data.source, folder)
-    tracking = spec.tracking
+    tracking = _tracking_beside(spec.tracking, folder) if spec.tracking else None
     if tracking is None:
         if "://" in store:
             raise SpecError(
@@ -60,6 +61,11 @@ def _resolve(spec: Spec, folder: Path) -> Spec:
     return spec.model_copy(update={"store": store, "tracking": tracking, "data": data})
 
 
+def _tracking_beside(uri: str, folder: Path) -> str:
+    scheme, separator, path = uri.partition("///")
+    return f"sqlite:///{_beside(path, folder)}" if (scheme, separator) == ("sqlite:", "///") else uri
+
+
 def _beside(path: str, folder: Path) -> str:
     return path if "://" in path else str(folder / Path(path).expanduser())
 
@@ -69,13 +75,21 @@ def _parse_yaml(text: str, name: str) -> tuple[dict[str, Any], Places]:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SpecError(f"{name} is not YAML: {' '.join(str(error).split())}.", _REMEDY) from None
+        raise SpecError(f"{name}{_yaml_problem(error)}.", _REMEDY) from None
     if not isinstance(root, yaml.MappingNode):
         raise SpecError(f"{name} holds no `key: value` lines.", "Write at least name, task and data.")
-    places: Places = {}
+    places: Places = {(): f"{name}:{root.start_mark.line + 1}"}
     for location, node in _walk(root, (), name):
         places[location] = f"{name}:{node.start_mark.line + 1}"
     return data, places
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """`:LINE: not YAML: what is wrong there`."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return (
+        f":{mark.line + 1}: not YAML: {problem}" if mark and problem else f": not YAML: {' '.join(str(error).split())}"
+    )
 
 
 def _walk(node: yaml.Node, at: Location, name: str) -> Iterator[tuple[Location, yaml.Node]]:
@@ -110,12 +124,14 @@ def _apply_override(data: dict[str, Any], places: Places, override: str) -> None
         inner = inner[key]
         places[tuple(keys[: depth + 1])] = f"override {override}"
     inner[keys[-1]] = value
+    for stale in [place for place in places if place[: len(keys)] == tuple(keys)]:
+        del places[stale]
     places[tuple(keys)] = f"override {override}"
 
 
-def _explain(error: ValidationError, places: Places, name: str) -> Iterator[str]:
+def _explain(error: ValidationError, places: Places) -> Iterator[str]:
     for mistake in error.errors(include_url=False):
-        yield f"{_place(_key(mistake), places, name)}: {_sentence(mistake)}"
+        yield f"{_place(_key(mistake), places)}: {_sentence(mistake)}"
 
 
 def _key(mistake: ErrorDetails) -> Location:
@@ -144,7 +160,12 @@ def _sentence(mistake: ErrorDetails) -> str:
         case "model_type" | "dict_type":
             return f"{key} should hold {', '.join(_keys_at(mistake['loc']))} as `key: value`, found {_shown(found)}."
         case "string_pattern_mismatch":
-            return f"{key} should be {_description_at(mistake['loc'])}, found {_shown(found)}."
+            wanted = _field_at(_annotation_at(mistake["loc"][:-1]), location[-1]).description
+            return f"{key} should be {wanted}, found {_shown(found)}."
+        case "tuple_type":
+            return f"{key} should be a list, found {_shown(found)}."
+        case "invalid_key":
+            return f"the key {key} should be text; write it in quotes."
         case "string_type" if isinstance(found, int | float):
             return f"{key} should be text, found {_shown(found)}; write it in quotes."
     message = mistake["msg"].removeprefix("Input should ")
@@ -160,11 +181,9 @@ def _shown(value: Any) -> str:
     return "nothing" if value is None else repr(value)
 
 
-def _place(location: Location, places: Places, name: str) -> str:
-    for depth in range(len(location), 0, -1):
-        if location[:depth] in places:
-            return places[location[:depth]]
-    return name
+def _place(location: Location, places: Places) -> str:
+    """The line of a location, or of the nearest section around it."""
+    return next(places[location[:depth]] for depth in range(len(location), -1, -1) if location[:depth] in places)
 
 
 def _is_arm(part: str | int) -> bool:
@@ -172,37 +191,29 @@ def _is_arm(part: str | int) -> bool:
 
 
 def _keys_at(location: Location) -> list[str]:
-    """The keys that the spec knows in the section at a location with union arms."""
-    sections = {model.__name__: model for arm in _arms_at(location) for model in _models_in(arm)}.values()
+    """The keys of the section at a location; those of every arm where it is a union."""
+    sections = _sections_in(_annotation_at(location))
     return sorted({field.alias or key for section in sections for key, field in section.model_fields.items()})
 
 
-def _description_at(location: Location) -> str | None:
-    """What the section above a location says of its last key."""
-    sections = [model for arm in _arms_at(location[:-1]) for model in _models_in(arm)]
-    fields = [f for section in sections for key, f in section.model_fields.items() if location[-1] in (key, f.alias)]
-    return fields[0].description
-
-
-def _arms_at(location: Location) -> list[Any]:
-    """The annotations that a value at a location may have, by the fields on the way to it."""
-    arms: list[Any] = [Spec]
+def _annotation_at(location: Location) -> Any:
+    """The type that the spec gives to a location, which may go through the arms of unions."""
+    annotation: Any = Spec
     for part in location:
         if _is_arm(part):
-            arms = [arm for a in arms for arm in typing.get_args(a) if Tag(str(part)) in typing.get_args(arm)]
-            continue
-        models = [model for arm in arms for model in _models_in(arm)]
-        arms = [_annotation(model, str(part)) for model in models]
-    return arms
+            annotation = next(arm for arm in typing.get_args(annotation) if Tag(str(part)) in arm.__metadata__)
+        else:
+            annotation = _field_at(annotation, part).annotation
+    return annotation
 
 
-def _annotation(section: type[BaseModel], key: str) -> Any:
-    ...
+def _field_at(annotation: Any, key: str | int) -> FieldInfo:
+    """A section's field by its key; in `features` a key that is no field is a column."""
+    fields = {f.alias or name: f for section in _sections_in(annotation) for name, f in section.model_fields.items()}
+    return fields.get(str(key), FieldInfo(annotation=FeatureSpec))
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is not None:
-        return [model for arm in typing.get_args(annotation) for model in _models_in(arm)]
-    return []
+    return [section for arm in typing.get_args(annotation) for section in _sections_in(arm)]
