@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from raymill.errors import DataError
-from raymill.models import build_model
+from raymill.models import build_model, load_weights
 from raymill.schema import Schema
 from raymill.spec import ModelSpec
 from raymill.store import Store
@@ -54,7 +54,11 @@ class Bundle:
         network: nn.Module,
     ) -> str:
         """Writes a bundle into a store, bundle.json last; returns its digest."""
-        weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        # Cloned, since safetensors refuses tensors that share memory, as tied weights do.
+        weights = {
+            name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, value in network.state_dict().items()
+        }
         data = save(weights)
         document = {
             "format": FORMAT,
@@ -80,9 +84,12 @@ class Bundle:
         found = hashlib.sha256(text).hexdigest()
         if digest is not None and found != digest:
             raise _damaged(uri, f"its digest is {found[:12]}, not {digest[:12]}")
-        document = json.loads(text)
-        if document["format"] != FORMAT:
-            raise _damaged(uri, f"its format is {document['format']}, and this raymill reads {FORMAT}")
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise _damaged(uri, f"bundle.json is not JSON: {error}") from error
+        if document.get("format") != FORMAT:
+            raise _damaged(uri, f"its format is {document.get('format')}, and this raymill reads {FORMAT}")
         if hashlib.sha256(data).hexdigest() != document["weights_sha256"]:
             raise _damaged(uri, "its weights don't match their digest")
         return cls(
@@ -97,10 +104,10 @@ class Bundle:
         )
 
     def network(self) -> nn.Module:
-        """The trained network, ready to score."""
+        """The trained network, ready to score. Raises SpecError when an imported one has changed since."""
         model = build_model(self.model, self.transform.layout, self.task)
         dtype = next((w.dtype for w in self.weights.values() if w.is_floating_point()), torch.float32)
-        model.to(dtype).load_state_dict(self.weights)
+        load_weights(model.to(dtype), self.weights)
         return model.eval()
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
-from raymill.errors import StoreError
 from raymill.store import Store
 
 _NAME = re.compile(r"step-(\d{10})-([0-9a-f]{16})\.safetensors$")
@@ -36,32 +35,36 @@ class Checkpoints:
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Writes a checkpoint whole, then removes the older ones."""
-        contiguous = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
+        # Cloned, since safetensors refuses tensors that share memory, as tied weights do.
+        tensors = {name: t.clone(memory_format=torch.contiguous_format) for name, t in checkpoint.tensors.items()}
         facts = json.dumps(checkpoint.facts)
-        data = save(contiguous, metadata={"facts": facts})
+        data = save(tensors, metadata={"facts": facts})
         name = f"step-{checkpoint.step:010d}-{_digest(data)}.safetensors"
         self.store.write_bytes(f"{self.folder}/{name}", data)
         for old in self._names()[:-_KEEP]:
             self.store.delete(old)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """The newest checkpoint that verifies, and the names of newer ones that did not."""
+        """The newest checkpoint that verifies, and the names of newer ones that did not.
+
+        Raises StoreError when one can't be read at all: training must not start over because a bucket was busy.
+        """
         torn: list[str] = []
         for name in reversed(self._names()):
-            try:
-                return self._read(name), torn
-            except StoreError:
-                torn.append(name)
+            checkpoint = self._read(name)
+            if checkpoint is not None:
+                return checkpoint, torn
+            torn.append(name)
         return None, torn
 
     def _names(self) -> list[str]:
         return [f.path for f in self.store.files(self.folder) if _NAME.search(f.path)]
 
-    def _read(self, name: str) -> Checkpoint:
+    def _read(self, name: str) -> Checkpoint | None:
         data = self.store.read_bytes(name)
         match = _NAME.search(name)
         if match is None or _digest(data) != match.group(2):
-            raise StoreError(f"The checkpoint {name} is damaged.", "The one before it is used.")
+            return None
         header_bytes = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + header_bytes])["__metadata__"]
         facts = json.loads(metadata["facts"])

@@ -19,7 +19,7 @@ from torch.nn import functional
 from raymill.checkpoint import Checkpoint, Checkpoints
 from raymill.errors import DataError, UserError
 from raymill.history import EpochRecord
-from raymill.models import has_batch_statistics, parameter_groups
+from raymill.models import has_batch_statistics, load_weights, parameter_groups
 from raymill.order import EpochOrder, Order
 from raymill.rows import Batch, RowMatrix
 from raymill.schedule import learning_rate_factor
@@ -252,7 +252,7 @@ class Loop:
         if checkpoint is None:
             return
         self.progress = Progress(**checkpoint.facts)
-        self.model.load_state_dict(_under("model", checkpoint.tensors))
+        load_weights(self.model, _under("model", checkpoint.tensors))
         self.best = _under("best", checkpoint.tensors)
         optimizer_state: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in _under("optimizer", checkpoint.tensors).items():

@@ -5,10 +5,11 @@ A network maps `numbers (batch, n) float` and `categories (batch, c) int64` to `
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -27,19 +28,30 @@ _REFERENCE_WIDTH = 256
 def build_model(spec: ModelSpec, layout: Layout, task: Task) -> nn.Module:
     """The network that a spec's model section describes, freshly initialised from torch's global seed.
 
-    Raises SpecError for an import that fails or returns no nn.Module.
+    Raises SpecError for an import that fails, returns no nn.Module, or one whose output has another shape.
     """
     if isinstance(spec, LinearSpec):
         return Linear(layout, task)
     if isinstance(spec, MlpSpec):
         return Mlp(layout, task, spec.hidden, spec.dropout)
-    model = _imported(spec)(layout, task, **spec.options)
-    if not isinstance(model, nn.Module):
-        raise SpecError(
-            f"model.import: {spec.import_} returned {type(model).__name__}, not a torch.nn.Module.",
-            "Return the network from build_model(layout, task).",
-        )
+    with _blaming(spec, "build_model(layout, task) must return the network"):
+        model = _imported(spec)(layout, task, **spec.options)
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"it returned {type(model).__name__}, not a torch.nn.Module")
+    with _blaming(spec, "forward(numbers (batch, n) float, categories (batch, c) int64) must return logits"):
+        _try_out(model, layout, task)
     return model
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Puts stored weights into a network. Raises SpecError when they don't fit, as after an edit of an imported one."""
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise SpecError(
+            f"The stored weights don't fit the network: {' '.join(str(error).split())}.",
+            "Restore the code that model.import names, or train again under another `name:`.",
+        ) from error
 
 
 def default_learning_rate(spec: ModelSpec, task: Task) -> float:
@@ -50,7 +62,7 @@ def default_learning_rate(spec: ModelSpec, task: Task) -> float:
 
 
 def parameter_groups(model: nn.Module) -> list[ParameterGroup]:
-    """Trainable parameters with the factor on their learning rate; a model may define `parameter_groups` itself."""
+    """Trainable parameters with the factor on their learning rate."""
     if isinstance(model, Mlp):
         return model.parameter_groups()
     return [([p for p in model.parameters() if p.requires_grad], 1.0)]
@@ -72,6 +84,31 @@ def _imported(spec: ImportedSpec) -> Callable[..., Any]:
             "Install the module, or put it on PYTHONPATH, here and on every node.",
         ) from error
     return found
+
+
+@contextlib.contextmanager
+def _blaming(spec: ImportedSpec, rule: str) -> Iterator[None]:
+    """Whatever the user's own code raises inside the block is a SpecError that names it and the rule it broke."""
+    try:
+        yield
+    except SpecError:
+        raise
+    except Exception as error:
+        raise SpecError(
+            f"model.import: {spec.import_} failed: {type(error).__name__}: {' '.join(str(error).split())}.",
+            f"{rule}; --debug shows the traceback.",
+        ) from error
+
+
+def _try_out(model: nn.Module, layout: Layout, task: Task) -> None:
+    """Scores two rows of zeros, which also gives lazy layers their shapes; the global seed is left as it was."""
+    numbers, categories = torch.zeros(2, len(layout.numbers)), torch.zeros(2, len(layout.categories), dtype=torch.int64)
+    training = model.training
+    with torch.no_grad():
+        logits = model.eval()(numbers, categories)
+    model.train(training)
+    if tuple(logits.shape) != (2, task.outputs):
+        raise ValueError(f"its output for 2 rows has the shape {tuple(logits.shape)}, not (2, {task.outputs})")
 
 
 class Linear(nn.Module):

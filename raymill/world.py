@@ -44,11 +44,13 @@ class World:
     ) -> tuple[torch.Tensor, bool]:
         """Sums gradients in place, and the loss and the votes to stop with them, in a single collective.
 
-        A parameter without a gradient counts as zero, so ranks with and without rows stay in step.
+        A parameter without a gradient gets a zero one, so that the optimizer does the same in a world of any size.
         """
-        if self.size == 1:
-            return loss, stop
         grads = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        if self.size == 1:
+            for parameter, gradient in zip(parameters, grads, strict=True):
+                parameter.grad = gradient
+            return loss, stop
         extras = torch.stack([loss.to(grads[0].dtype), loss.new_tensor(stop, dtype=grads[0].dtype)])
         flat = torch.cat([*(g.reshape(-1) for g in grads), extras])
         dist.all_reduce(flat)
