@@ -120,7 +120,7 @@ def _add_spec(commands: Any) -> None:
 def _add_init(commands: Any) -> None:
     parser = commands.add_parser("init", help="writes a first spec for a table")
     parser.add_argument("data", metavar="DATA", help="a file, glob or folder, or bundled:NAME")
-    parser.add_argument("--target", help="the column to predict; default: the last")
+    parser.add_argument("--target", help="the column to predict; default: one with a usual name, else the last")
     parser.set_defaults(call=_init, debug=False)
 
 
