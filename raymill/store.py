@@ -115,8 +115,11 @@ class Store:
             filesystem, root = self._filesystem()
             final = f"{root}/{path}"
             if not self.is_local:
+                # Uploaded when it is whole: closing an S3 stream, as an error would, completes its object.
+                whole = pa.BufferOutputStream()
+                yield whole
                 with filesystem.open_output_stream(final) as sink:
-                    yield sink
+                    sink.write(whole.getvalue())
                 return
             partial = f"{final}.{uuid.uuid4().hex[:8]}.partial"
             Path(final).parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,126 @@
+"""The store: a write is whole or absent, a listing shows what is whole, an error names the path."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from raymill.errors import StoreError
+from raymill.store import Store, decode_table, encode_table
+
+TABLE = pa.table({"a": [1, 2, None], "b": ["x", "y", "z"]})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path))
+
+
+def test_bytes_json_and_tables_come_back(store: Store) -> None:
+    store.write_bytes("a/b.bin", b"\x00\xff")
+    store.write_json("a/c.json", {"x": [1, None, "é"]})
+    size_bytes = store.write_table("a/d.parquet", TABLE)
+    assert store.read_bytes("a/b.bin") == b"\x00\xff"
+    assert store.read_json("a/c.json") == {"x": [1, None, "é"]}
+    assert store.read_table("a/d.parquet").equals(TABLE)
+    assert store.read_table("a/d.parquet", ["b"]).column_names == ["b"]
+    assert store.stat("a/d.parquet").size_bytes == size_bytes
+
+
+def test_an_error_inside_a_write_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), store.create("a/b.bin") as sink:
+        sink.write(b"half")
+        raise ZeroDivisionError
+    assert store.files(recursive=True) == []
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_an_error_inside_a_remote_write_leaves_nothing(tmp_path: Path) -> None:
+    remote = Store(f"file://{tmp_path}")
+    assert not remote.is_local
+    with pytest.raises(ZeroDivisionError), remote.create("b.bin") as sink:
+        sink.write(b"half")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    size_bytes = remote.write_table("t.parquet", TABLE)
+    assert (tmp_path / "t.parquet").stat().st_size == size_bytes
+    assert remote.read_table("t.parquet").equals(TABLE)
+
+
+def test_an_error_inside_a_rewrite_leaves_the_old_file(store: Store) -> None:
+    store.write_bytes("a", b"old")
+    with pytest.raises(ZeroDivisionError), store.create("a") as sink:
+        sink.write(b"half")
+        raise ZeroDivisionError
+    assert store.read_bytes("a") == b"old"
+
+
+def test_a_file_is_not_there_before_its_block_ends(store: Store) -> None:
+    with store.create("a/b.bin") as sink:
+        sink.write(b"half")
+        assert not store.exists("a/b.bin")
+        assert store.files("a") == []
+    assert store.exists("a/b.bin")
+
+
+def test_a_listing_is_in_name_order_without_what_is_half_written(store: Store, tmp_path: Path) -> None:
+    for name in ("f/c", "f/a", "f/sub/b"):
+        store.write_bytes(name, b"1")
+    (tmp_path / "f" / "d.12345678.partial").write_bytes(b"half")
+    assert [file.path for file in store.files("f")] == ["f/a", "f/c"]
+    assert [file.path for file in store.files("f", recursive=True)] == ["f/a", "f/c", "f/sub/b"]
+
+
+def test_a_folder_that_is_not_there_is_empty(store: Store) -> None:
+    assert store.files("nowhere") == []
+    assert store.stat("nowhere") is None
+    assert not store.exists("nowhere")
+
+
+def test_deleting_takes_a_file_or_a_folder_and_absent_is_fine(store: Store) -> None:
+    store.write_bytes("f/a", b"1")
+    store.write_bytes("f/b", b"1")
+    store.delete("f/a")
+    assert [file.path for file in store.files("f")] == ["f/b"]
+    store.delete("f")
+    store.delete("f")
+    assert not store.exists("f")
+
+
+def test_an_error_names_the_path(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=rf"Could not read {tmp_path}/a/b"):
+        store.read_bytes("a/b")
+    store.write_bytes("file", b"1")
+    with pytest.raises(StoreError, match=rf"Could not write {tmp_path}/file/below"):
+        store.write_bytes("file/below", b"1")
+
+
+def test_a_table_is_the_same_bytes_each_time() -> None:
+    assert encode_table(TABLE) == encode_table(TABLE)
+    assert decode_table(encode_table(TABLE)).equals(TABLE)
+
+
+def test_a_child_is_a_store_of_its_own(store: Store, tmp_path: Path) -> None:
+    store.child("a/b").write_bytes("c", b"1")
+    assert store.read_bytes("a/b/c") == b"1"
+    assert store.child("a").uri == f"{tmp_path}/a"
+
+
+def test_a_store_travels_by_its_uri(store: Store) -> None:
+    store.write_bytes("a", b"1")
+    assert pickle.loads(pickle.dumps(store)).read_bytes("a") == b"1"
+
+
+def test_a_remote_store_has_no_path_here() -> None:
+    remote = Store("s3://bucket/prefix/")
+    assert (remote.uri, remote.is_local) == ("s3://bucket/prefix", False)
+    with pytest.raises(StoreError, match="s3://bucket/prefix"):
+        remote.local_path("a")
+
+
+def test_a_local_store_as_a_folder_is_itself(store: Store, tmp_path: Path) -> None:
+    with store.as_folder() as folder:
+        assert folder == tmp_path
