@@ -67,7 +67,7 @@ class Front:
                 self.started.result()
         except (RuntimeError, TimeoutError) as error:
             raise MachineError(
-                f"Ray Serve's proxy did not start: {error}.", "Try another serve.port, or see --debug."
+                f"Ray Serve's proxy did not start: {_sentence(error)}.", "Try another serve.port, or see --debug."
             ) from error
 
 
@@ -83,6 +83,12 @@ def check_port(host: str, port: int) -> None:
                 f"Port {port} of {host} can't be served on: {error.strerror}.",
                 f"Stop what listens there, or choose another port, as in serve.port={port + 1}.",
             ) from error
+
+
+def _sentence(error: Exception) -> str:
+    """HAProxy's own complaint where it made one, else the last line of Ray's."""
+    lines = str(getattr(error, "cause", error)).strip().splitlines()
+    return next((line for line in lines if "[ALERT]" in line), lines[-1] if lines else type(error).__name__)
 
 
 def _start(host: str, port: int) -> None:

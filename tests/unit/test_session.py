@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cluster.session import _environment, _own, check_nodes, choose_address
+from raymill.errors import ResourceError
+
+THERE = "10.0.0.1:6379"
+
+
+def test_an_address_is_the_one_named_and_none_means_embedded() -> None:
+    assert choose_address(None, {}) is None
+    assert choose_address(THERE, {}) == THERE
+    assert choose_address(THERE, {"RAY_ADDRESS": THERE}) == THERE
+    assert choose_address(None, {"RAY_ADDRESS": "local"}) is None
+    assert choose_address(None, {"RAY_ADDRESS": ""}) is None
+
+
+def test_inside_a_submitted_ray_job_its_cluster_is_joined() -> None:
+    assert choose_address(None, {"RAY_ADDRESS": THERE, "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"}) == THERE
+
+
+@pytest.mark.parametrize(("join", "named"), [(None, THERE), (THERE, "local"), (THERE, "10.0.0.2:6379")])
+def test_a_contradicting_ray_address_is_refused_by_name(join: str | None, named: str) -> None:
+    with pytest.raises(ResourceError, match=f"RAY_ADDRESS is {named}"):
+        choose_address(join, {"RAY_ADDRESS": named})
+
+
+def test_resources_must_fit_on_one_node() -> None:
+    nodes = [{"CPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}]
+    check_nodes(nodes, 2, 0)
+    check_nodes(nodes, 0.5, 1)
+    with pytest.raises(ResourceError, match=r"2 CPUs and 1 GPUs.*largest of 2 has 1 CPUs and 1 GPUs"):
+        check_nodes(nodes, 2, 1)
+    with pytest.raises(ResourceError, match="largest of 0"):
+        check_nodes([], 1, 0)
+
+
+def test_a_users_setting_wins_but_a_sessions_own_does_not_leak_into_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THEIRS", "theirs")
+    monkeypatch.setenv("OWN", "another session's")
+    monkeypatch.delenv("OURS", raising=False)
+    with _environment({"THEIRS": "ours", "OURS": "ours"}, {"OWN": "this session's"}):
+        assert [os.environ[name] for name in ("THEIRS", "OURS", "OWN")] == ["theirs", "ours", "this session's"]
+    assert (os.environ["OWN"], os.environ.get("OURS")) == ("another session's", None)
+
+
+def test_two_sessions_share_no_port_and_no_file(tmp_path: Path) -> None:
+    one, two = (_own(tmp_path / name, debug=True) for name in "ab")
+    assert not set(one.values()) & set(two.values())
+
+
+def test_a_proxys_socket_fits_into_the_108_bytes_of_a_unix_path() -> None:
+    node_id, temporary = "f" * 56, ".1234567.tmp"
+    assert len(f"/tmp/rm-12345678/{node_id}/admin.sock{temporary}") < 108
