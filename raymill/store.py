@@ -24,6 +24,7 @@ from raymill.errors import StoreError
 _REMEDY = (
     "Check that it exists, that you may read and write it, and that its disk has room; then type the command again."
 )
+_PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Store:
                 with filesystem.open_output_stream(final) as sink:
                     sink.write(whole.getvalue())
                 return
-            partial = f"{final}.{uuid.uuid4().hex[:8]}.partial"
+            partial = f"{final}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
             Path(final).parent.mkdir(parents=True, exist_ok=True)
             try:
                 with filesystem.open_output_stream(partial) as sink:
@@ -145,15 +146,18 @@ class Store:
 
     def files(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
         """Files under a folder in name order, without half-written ones; empty if there is no such folder."""
-        with self._translated("list", path):
-            filesystem, root = self._filesystem()
-            base = f"{root}/{path}" if path else root
-            selector = pafs.FileSelector(base, recursive=recursive, allow_not_found=True)
-            found = [f for f in filesystem.get_file_info(selector) if f.type == pafs.FileType.File]
-        keep = [
-            FileInfo(f.path[len(root) + 1 :], f.size, f.mtime_ns or 0) for f in found if not f.path.endswith(".partial")
-        ]
-        return sorted(keep, key=lambda f: f.path)
+        return [f for f in self._listed(path, recursive) if not f.path.endswith(_PARTIAL)]
+
+    def unfinished(self, path: str = "") -> list[FileInfo]:
+        """Half-written files anywhere under a folder: being written now, or left by a process that died."""
+        return [f for f in self._listed(path, True) if f.path.endswith(_PARTIAL)] if self.is_local else []
+
+    def holds(self, path: str) -> bool:
+        """Whether a path is in the store itself; False where a symbolic link leads out of its folder."""
+        if not self.is_local:
+            return True
+        root = Path(self.uri).resolve()
+        return (root / path).resolve().is_relative_to(root)
 
     @contextlib.contextmanager
     def as_folder(self) -> Iterator[Path]:
@@ -177,6 +181,14 @@ class Store:
                 filesystem.delete_dir(info.path)
             elif info.type == pafs.FileType.File:
                 filesystem.delete_file(info.path)
+
+    def _listed(self, path: str, recursive: bool) -> list[FileInfo]:
+        with self._translated("list", path):
+            filesystem, root = self._filesystem()
+            base = f"{root}/{path}" if path else root
+            selector = pafs.FileSelector(base, recursive=recursive, allow_not_found=True)
+            found = [f for f in filesystem.get_file_info(selector) if f.type == pafs.FileType.File]
+        return sorted((FileInfo(f.path[len(root) + 1 :], f.size, f.mtime_ns or 0) for f in found), key=lambda f: f.path)
 
     def _filesystem(self) -> tuple[pafs.FileSystem, str]:
         if self.is_local:

@@ -124,3 +124,19 @@ def test_a_remote_store_has_no_path_here() -> None:
 def test_a_local_store_as_a_folder_is_itself(store: Store, tmp_path: Path) -> None:
     with store.as_folder() as folder:
         assert folder == tmp_path
+
+
+def test_half_written_files_are_listed_apart_from_whole_ones(store: Store) -> None:
+    store.write_bytes("a/b/whole", b"x")
+    store.local_path("a/b/torn.0a1b2c3d.partial").write_bytes(b"xy")
+    assert [f.path for f in store.files(recursive=True)] == ["a/b/whole"]
+    assert [(f.path, f.size_bytes) for f in store.unfinished("a")] == [("a/b/torn.0a1b2c3d.partial", 2)]
+
+
+def test_what_a_link_leads_to_outside_is_not_held(store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    store.write_bytes("a/b", b"")
+    store.local_path("a/in").symlink_to(store.local_path("a"))
+    store.local_path("a/out").symlink_to(outside)
+    assert store.holds("a/b") and store.holds("a/in/b") and store.holds("not/there")
+    assert not store.holds("a/out") and not store.holds("a/out/b") and not store.holds("../b")
