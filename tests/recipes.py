@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +19,7 @@ from tests.fakes import FakePrepared
 
 
 def spec_of(model: dict[str, Any] | None = None, kind: str = "classification", **train: Any) -> Spec:
-    """A spec for the fake dataset: a small mlp without dropout, three epochs of batches of 100, no schedule surprises."""
+    """A spec for the fake dataset: a small mlp without dropout, three epochs of batches of 100."""
     recipe = {"epochs": 3, "batch_size": 100, "seed": 5, "precision": "float64", "checkpoint_every": "3600s"}
     return Spec.model_validate(
         {
@@ -38,9 +40,11 @@ class Training:
     prepared: FakePrepared
     checkpoints: Checkpoints | None = None
     stop_at: int | None = None
+    size: int = 1
+    clock: Callable[[], float] = time.monotonic
     epochs: list[EpochRecord] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
+    steps: int = 0
 
     def run(self) -> Fit:
         torch.set_num_threads(1)
@@ -52,10 +56,20 @@ class Training:
             checkpoints=self.checkpoints,
             report=self.epochs.append,
             say=self.said.append,
-            on_step=self.steps.append,
-            should_stop=lambda: self.stop_at is not None and len(self.steps) + 1 >= self.stop_at,
+            should_stop=self._should_stop,
+            clock=self.clock,
         )
-        return assemble(self.spec, self.prepared, World.current(torch.device("cpu")), hooks)
+        return assemble(self.spec, self.prepared, self._world(), hooks)
+
+    def _world(self) -> World:
+        """The process group's, or one that only claims to be larger."""
+        here = torch.device("cpu")
+        return World.current(here) if self.size == 1 else World(device=here, size=self.size)
+
+    def _should_stop(self) -> bool:
+        """Asked once in each step."""
+        self.steps += 1
+        return self.steps == self.stop_at
 
     @property
     def losses(self) -> list[tuple[float, float]]:
