@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         ("deploy", _deploy, "the champion becomes, or replaces, a live endpoint"),
         ("undeploy", _undeploy, "the live endpoint ends"),
         ("predict", _predict, "the champion scores a table of any size"),
+        ("status", _status, "says what is done already, and what answers"),
         ("clean", _clean, "removes what no result needs"),
     ):
         _add_job(commands, name, call, text)
@@ -173,6 +174,18 @@ def _predict(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     with _session(spec, arguments, console, needs_serve=False):
         predicted = _job("jobs.predict:predict")(spec, arguments.input, arguments.output, console)
     return {"output": predicted.uri, "rows": predicted.rows, "model": {"name": spec.name, "version": predicted.version}}
+
+
+def _status(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from cluster.endpoint_record import find
+    from raymill.standing import Standing
+    from raymill.store import Store
+
+    spec = _load(arguments)
+    standing = Standing.of(spec, answers=find(Store(spec.store), spec.name) is not None)
+    if not arguments.json:
+        arguments.output.text("".join(f"{line}\n" for line in standing.lines()))
+    return standing.to_json()
 
 
 def _clean(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
