@@ -42,12 +42,12 @@ def prepare(spec: Spec, console: Console) -> Prepared:
     Raises DataError for what the data can't give: an absent column, an empty split, a target of one class.
     """
     source = Source.open(spec.data.source, Store(spec.store))
+    _require_columns(spec, source)
     fingerprint = _fingerprint(spec, source)
     store = Store(f"{spec.store}/datasets/{spec.name}-{fingerprint[:_FINGERPRINT_LETTERS]}")
     if store.exists(MANIFEST):
         console.say(f"prepare   already done: {store.uri}")
         return Prepared.open(store.uri)
-    _require_columns(spec, source)
     split = _freeze_split(spec, source, console)
     seen = _scan(spec, source, split, console)
     recipe = _fit(spec, split, seen)
@@ -76,6 +76,7 @@ def _require_columns(spec: Spec, source: Source) -> None:
         "data.split.column": [] if split.column is None else [split.column],
         "features": spec.features.types,
         "features.ignore": spec.features.ignore,
+        "evaluate.slices": spec.evaluate.slices,
     }
     for role, names in roles.items():
         for name in names:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.endpoint import Endpoint
+from cluster.session import check_resources
 from jobs.deploy import deploy
 from jobs.evaluate import evaluate
 from jobs.prepare import prepare
 from jobs.promote import Promotion, promote
-from jobs.train import train
+from jobs.train import CPUS_ASKED_PER_WORKER, train
 from raymill.console import Console
 from raymill.evaluation import Evaluation
+from raymill.models import require_importable
 from raymill.prepared import Prepared
 from raymill.run import Trained
 from raymill.spec import Spec
@@ -75,12 +77,22 @@ class Walk:
 
 def walk(spec: Spec, last: str, console: Console) -> Walk:
     """Takes the steps up to `last`, one of STEPS, and times them."""
+    _preflight(spec, last)
     walked = Walk(spec=spec, console=console)
     for step in STEPS[: STEPS.index(last) + 1]:
         started_s = time.monotonic()
         getattr(walked, step)()
         walked.elapsed_s[step] = time.monotonic() - started_s
     return walked
+
+
+def _preflight(spec: Spec, last: str) -> None:
+    """Refuses now what would fail after hours: a network that can't be imported, a GPU that no node has."""
+    if STEPS.index(last) >= STEPS.index("train"):
+        require_importable(spec.model)
+        check_resources(spec.train.cpus_per_worker or CPUS_ASKED_PER_WORKER, spec.train.gpus_per_worker)
+    if last == "deploy":
+        check_resources(spec.serve.cpus, 0)
 
 
 def main() -> None:

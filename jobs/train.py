@@ -60,13 +60,15 @@ def _finished(run: Run, spec: Spec, tracked: TrackedRun, console: Console) -> Tr
 def _tracked_run(spec: Spec, prepared: Prepared, run: Run) -> TrackedRun:
     assert spec.tracking is not None
     tracker = Tracker.open(spec.tracking, spec.name, f"{spec.store}/mlflow")
+    tags = {"raymill.dataset": prepared.uri, "raymill.dataset_fingerprint": prepared.fingerprint}
+    commit = git_commit()
     return tracker.run(
         run.name,
         params={
             "model": spec.model.model_dump(mode="json", by_alias=True),
             "train": spec.train.model_dump(mode="json"),
         },
-        tags={"raymill.dataset": prepared.uri, "raymill.dataset_fingerprint": prepared.fingerprint},
+        tags=tags | ({"raymill.git_commit": commit} if commit else {}),
     )
 
 

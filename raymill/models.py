@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import itertools
 import math
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -84,6 +85,21 @@ def _imported(spec: ImportedSpec) -> Callable[..., Any]:
             "Install the module, or put it on PYTHONPATH, here and on every node.",
         ) from error
     return found
+
+
+def require_importable(spec: ModelSpec) -> None:
+    """Raises SpecError where the network's function can't be imported, before anything is computed for it."""
+    if isinstance(spec, ImportedSpec):
+        _imported(spec)
+
+
+def is_from_imported_code(spec: ModelSpec, error: BaseException) -> bool:
+    """Whether an error passed through the module that `model.import` names, or its package."""
+    if not isinstance(spec, ImportedSpec):
+        return False
+    package = spec.import_.partition(".")[0]
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_globals.get("__name__", "").partition(".")[0] == package for frame in frames)
 
 
 @contextlib.contextmanager

@@ -14,11 +14,12 @@ import torch
 
 from raymill.bundle import Bundle
 from raymill.checkpoint import Checkpoints
+from raymill.errors import RaymillError, SpecError
 from raymill.history import HistoryWriter
 from raymill.loggable import scrubbed
 from raymill.loop import Fit, Hooks, Loop
 from raymill.metrics import measure
-from raymill.models import build_model, default_learning_rate
+from raymill.models import build_model, default_learning_rate, is_from_imported_code
 from raymill.order import Order
 from raymill.predictor import scores_of
 from raymill.prepared import Prepared
@@ -60,20 +61,34 @@ def train_rank(assignment: Assignment, say: Callable[[str], None] = lambda text:
             should_stop=should_stop,
         )
         loop = assemble(spec, prepared, world, hooks)
-        fit = loop.fit()
+        fit = _fit(loop, spec)
     history.close()
     if world.leads and fit.status != "interrupted":
         _conclude(assignment, prepared, run, loop, fit)
     return fit
 
 
+def _fit(loop: Loop, spec: Spec) -> Fit:
+    """Fits; what the user's own network raises on the way is the user's, and never retried."""
+    try:
+        return loop.fit()
+    except RaymillError:
+        raise
+    except Exception as error:
+        if not is_from_imported_code(spec.model, error):
+            raise
+        raise SpecError(
+            f"model.import: the network failed by step {loop.progress.global_step + 1}: "
+            f"{type(error).__name__}: {' '.join(str(error).split())}.",
+            "Correct it and type the same command again; --debug shows the traceback.",
+        ) from error
+
+
 def assemble(spec: Spec, prepared: Prepared, world: World, hooks: Hooks) -> Loop:
     """A loop over this rank's rows of a prepared dataset, its network freshly initialised from the seed."""
     dtype = torch.float64 if spec.train.precision == "float64" else torch.float32
     place = {"rank": world.rank, "world_size": world.size}
-    order = Order(
-        rows=prepared.splits["train"].rows, batch_size=spec.train.batch_size, seed=spec.train.seed, **place
-    )
+    order = Order(rows=prepared.splits["train"].rows, batch_size=spec.train.batch_size, seed=spec.train.seed, **place)
     held_out = Order(rows=prepared.splits["validation"].rows, batch_size=1, seed=0, **place)
     torch.manual_seed(spec.train.seed)
     return Loop(

@@ -1,9 +1,8 @@
-"""A network that kills its process with SIGKILL at a given training step, once: named by `model: {import: ...}`."""
+"""A network that sends a signal at a given training step, once: named by `model: {import: ...}`."""
 
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
 import torch
@@ -15,12 +14,14 @@ from raymill.task import Task
 
 
 class Mortal(Mlp):
-    """An Mlp with dropout; the process that is `rank` dies in its training step `step` unless `marker` exists."""
+    """An Mlp with dropout; in training step `step` its rank `rank` sends a signal, unless `marker` exists."""
 
-    def __init__(self, layout: Layout, task: Task, rank: int, step: int, marker: str, victim: str) -> None:
+    def __init__(
+        self, layout: Layout, task: Task, rank: int, step: int, marker: str, victim: str, signal_number: int
+    ) -> None:
         super().__init__(layout, task, (32, 32), 0.1)
         self._rank, self._step, self._marker, self._victim = rank, step, Path(marker), victim
-        self._steps = 0
+        self._signal_number, self._steps = signal_number, 0
 
     def forward(self, numbers: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
         if self.training:
@@ -28,13 +29,23 @@ class Mortal(Mlp):
             here = dist.get_rank() if dist.is_initialized() else 0
             if here == self._rank and self._steps == self._step and not self._marker.exists():
                 self._marker.touch()
-                pid = int(Path(self._victim).read_text()) if self._victim else os.getpid()
-                os.kill(pid, signal.SIGKILL)
+                self._strike()
         return super().forward(numbers, categories)
+
+    def _strike(self) -> None:
+        if self._signal_number == 0:
+            raise ValueError("the user's own mistake")
+        os.kill(int(Path(self._victim).read_text()) if self._victim else os.getpid(), self._signal_number)
 
 
 def build_model(
-    layout: Layout, task: Task, rank: int = 0, step: int = 0, marker: str = "", victim: str = ""
+    layout: Layout,
+    task: Task,
+    rank: int = 0,
+    step: int = 0,
+    marker: str = "",
+    victim: str = "",
+    signal_number: int = 9,
 ) -> Mortal:
-    """The network; `victim` is a file with the process id to kill, or empty for the process itself."""
-    return Mortal(layout, task, rank, step, marker, victim)
+    """The network; `victim` is a file with the process id to signal, or empty for its own; signal 0 is an exception."""
+    return Mortal(layout, task, rank, step, marker, victim, signal_number)

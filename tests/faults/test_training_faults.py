@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,9 +36,11 @@ class Scene:
     def victim(self) -> Path:
         return self.folder / "driver.pid"
 
-    def command(self, workers: int, rank: int, kill_driver: bool = False) -> list[str]:
-        options = {"rank": rank, "step": KILL_AT_STEP, "marker": str(self.marker)}
-        if kill_driver:
+    def command(
+        self, workers: int, rank: int = 0, driver: bool = False, signal_number: int = signal.SIGKILL
+    ) -> list[str]:
+        options = {"rank": rank, "step": KILL_AT_STEP, "marker": str(self.marker), "signal_number": int(signal_number)}
+        if driver:
             options["victim"] = str(self.victim)
         model = json.dumps({"import": "tests.faults.mortal.build_model", "options": options})
         spec = self.folder / "spec.yaml"
@@ -71,12 +75,21 @@ class Scene:
         return [(r.epoch, r.validation_loss, r.rows) for r in records]
 
 
-def undisturbed(tmp_path: Path, workers: int, rank: int) -> tuple[Scene, dict[str, Any]]:
-    scene = Scene(folder=tmp_path / "undisturbed")
-    scene.folder.mkdir()
-    scene.marker.touch()
-    report, _ = scene.finish(scene.type(*scene.command(workers, rank)))
-    return scene, report
+Calm = Callable[[int], tuple[Scene, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Calm:
+    """The same run without a signal, once for each number of workers."""
+
+    @functools.cache
+    def calm(workers: int) -> tuple[Scene, dict[str, Any]]:
+        scene = Scene(folder=tmp_path_factory.mktemp(f"calm-{workers}"))
+        scene.marker.touch()
+        report, _ = scene.finish(scene.type(*scene.command(workers)))
+        return scene, report
+
+    return calm
 
 
 def assert_same(disturbed: tuple[Scene, dict[str, Any]], calm: tuple[Scene, dict[str, Any]]) -> None:
@@ -87,28 +100,55 @@ def assert_same(disturbed: tuple[Scene, dict[str, Any]], calm: tuple[Scene, dict
     assert [loss for _, loss, _ in rows] == pytest.approx([loss for _, loss, _ in calm_rows], rel=1e-6)
 
 
-def test_a_killed_worker_is_replaced_and_the_run_ends_as_if_undisturbed(tmp_path: Path) -> None:
+def test_a_killed_worker_is_replaced_and_the_run_ends_as_if_undisturbed(tmp_path: Path, undisturbed: Calm) -> None:
     scene = Scene(folder=tmp_path)
     report, log = scene.finish(scene.type(*scene.command(workers=2, rank=1)))
     assert scene.marker.exists()
     assert "lost a worker" in log
-    assert_same((scene, report), undisturbed(tmp_path, workers=2, rank=1))
+    assert_same((scene, report), undisturbed(2))
 
 
-def test_a_killed_driver_continues_when_the_command_is_typed_again(tmp_path: Path) -> None:
+def test_a_killed_driver_continues_when_the_command_is_typed_again(tmp_path: Path, undisturbed: Calm) -> None:
     scene = Scene(folder=tmp_path)
-    first = scene.type(*scene.command(workers=1, rank=0))
+    first = scene.type(*scene.command(workers=1))
     first.communicate(timeout=240)
     assert first.returncode == -signal.SIGKILL
-    report, log = scene.finish(scene.type(*scene.command(workers=1, rank=0)))
+    report, log = scene.finish(scene.type(*scene.command(workers=1)))
     assert "continuing from step 25" in log
-    assert_same((scene, report), undisturbed(tmp_path, workers=1, rank=0))
+    assert_same((scene, report), undisturbed(1))
 
 
-def test_a_killed_driver_of_two_workers_continues_when_the_command_is_typed_again(tmp_path: Path) -> None:
+def test_a_killed_driver_of_two_workers_continues_when_the_command_is_typed_again(
+    tmp_path: Path, undisturbed: Calm
+) -> None:
     scene = Scene(folder=tmp_path)
-    first = scene.type(*scene.command(workers=2, rank=0, kill_driver=True))
+    first = scene.type(*scene.command(workers=2, driver=True))
     first.communicate(timeout=240)
     assert first.returncode == -signal.SIGKILL
-    report, _ = scene.finish(scene.type(*scene.command(workers=2, rank=0, kill_driver=True)))
-    assert_same((scene, report), undisturbed(tmp_path, workers=2, rank=0))
+    report, _ = scene.finish(scene.type(*scene.command(workers=2, driver=True)))
+    assert_same((scene, report), undisturbed(2))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_write_a_checkpoint_and_the_same_command_continues(
+    tmp_path: Path, undisturbed: Calm, number: signal.Signals
+) -> None:
+    scene = Scene(folder=tmp_path)
+    first = scene.type(*scene.command(workers=1, signal_number=number))
+    out, err = first.communicate(timeout=240)
+    assert first.returncode == 130, err
+    assert json.loads(out)["status"] == "interrupted"
+    assert "Training stopped at step" in err
+    report, log = scene.finish(scene.type(*scene.command(workers=1, signal_number=number)))
+    assert "continuing from step" in log
+    assert_same((scene, report), undisturbed(1))
+
+
+def test_the_users_own_error_in_one_of_two_workers_is_two_lines_and_not_retried(tmp_path: Path) -> None:
+    scene = Scene(folder=tmp_path)
+    process = scene.type(*scene.command(workers=2, rank=1, signal_number=0))
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 2, err
+    assert json.loads(out)["status"] == "failed"
+    assert "ValueError: the user's own mistake" in err
+    assert "Traceback" not in err and "starting again" not in err
