@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from raymill.errors import SpecError
 from raymill.spec import FeatureSpec, Mistake, Spec
 
-Location = tuple[str | int, ...]
+Location = tuple[str, ...]
 Places = dict[Location, str]
 _REMEDY = "Correct it; `raymill spec schema` prints every key, `raymill spec check SPEC` checks the file."
 
@@ -104,8 +104,8 @@ def _walk(node: yaml.Node, at: Location, name: str) -> Iterator[tuple[Location, 
             yield from _walk(value, (*at, key.value), name)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            yield (*at, index), value
-            yield from _walk(value, (*at, index), name)
+            yield (*at, str(index)), value
+            yield from _walk(value, (*at, str(index)), name)
 
 
 def _apply_override(data: dict[str, Any], places: Places, override: str) -> None:
@@ -136,31 +136,35 @@ def _explain(error: ValidationError, places: Places) -> Iterator[str]:
 
 def _key(mistake: ErrorDetails) -> Location:
     """Where a mistake is, as the user wrote it: without pydantic's names for the arms of a union."""
-    location = tuple(part for part in mistake["loc"] if not _is_arm(part))
+    location = tuple(part for part in _parts(mistake) if not _is_arm(part))
     own = mistake.get("ctx", {}).get("error")
     if isinstance(own, Mistake):
-        return (*location, *own.key)
+        return (*location, *map(str, own.key))
     return (*location, "type") if mistake["type"] == "union_tag_invalid" else location
+
+
+def _parts(mistake: ErrorDetails) -> Location:
+    return tuple(map(str, mistake["loc"]))
 
 
 def _sentence(mistake: ErrorDetails) -> str:
     location, found = _key(mistake), mistake["input"]
-    key = ".".join(map(str, location)) or "the spec"
+    key = ".".join(location) or "the spec"
     match mistake["type"]:
         case "extra_forbidden":
-            return f"unknown key {key!r}; {_hint(str(location[-1]), _keys_at(mistake['loc'][:-1]))}."
+            return f"unknown key {key!r}; {_hint(location, _keys_at(_parts(mistake)[:-1]))}."
         case "missing":
             return f"{key!r} is missing."
         case "union_tag_invalid":
             known = [tag.strip("'<>") for tag in mistake["ctx"]["expected_tags"].split(", ")]
             tag = mistake["ctx"]["tag"].strip("<>")
-            return f"{key} is {tag!r}; {_hint(tag, [name for name in known if name != 'import'])}."
+            return f"{key} is {tag!r}; {_hint((tag,), [name for name in known if name != 'import'])}."
         case "value_error":
             return f"{key}: {mistake['ctx']['error']}."
         case "model_type" | "dict_type":
-            return f"{key} should hold {', '.join(_keys_at(mistake['loc']))} as `key: value`, found {_shown(found)}."
+            return f"{key} should hold {', '.join(_keys_at(_parts(mistake)))} as `key: value`, found {_shown(found)}."
         case "string_pattern_mismatch":
-            wanted = _field_at(_annotation_at(mistake["loc"][:-1]), location[-1]).description
+            wanted = _field_at(_annotation_at(_parts(mistake)[:-1]), location[-1]).description
             return f"{key} should be {wanted}, found {_shown(found)}."
         case "tuple_type":
             return f"{key} should be a list, found {_shown(found)}."
@@ -172,9 +176,22 @@ def _sentence(mistake: ErrorDetails) -> str:
     return f"{key} should {message}, found {_shown(found)}."
 
 
-def _hint(given: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(given, known, n=1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"known here: {', '.join(known)}"
+def _hint(given: Location, known: list[str]) -> str:
+    """The one key that was probably meant, here or elsewhere in the spec, and what is known here."""
+    near = difflib.get_close_matches(given[-1], known, n=1)
+    elsewhere = [path for path in _paths_of(given[-1]) if path != ".".join(given)]
+    meant = near or (elsewhere if len(elsewhere) == 1 else [])
+    return (f"did you mean {meant[0]!r}? " if meant else "") + f"known here: {', '.join(known)}"
+
+
+def _paths_of(key: str, section: type[BaseModel] = Spec, above: str = "") -> list[str]:
+    """Where in the spec there are keys of this name, as `train.optimizer.lr`."""
+    found = []
+    for name, field in section.model_fields.items():
+        path = f"{above}{field.alias or name}"
+        found += [path] if (field.alias or name) == key else []
+        found += [p for inner in _sections_in(field.annotation) for p in _paths_of(key, inner, f"{path}.")]
+    return found
 
 
 def _shown(value: Any) -> str:
@@ -186,8 +203,8 @@ def _place(location: Location, places: Places) -> str:
     return next(places[location[:depth]] for depth in range(len(location), -1, -1) if location[:depth] in places)
 
 
-def _is_arm(part: str | int) -> bool:
-    return isinstance(part, str) and part.startswith("<") and part.endswith(">")
+def _is_arm(part: str) -> bool:
+    return part.startswith("<") and part.endswith(">")
 
 
 def _keys_at(location: Location) -> list[str]:
@@ -201,16 +218,16 @@ def _annotation_at(location: Location) -> Any:
     annotation: Any = Spec
     for part in location:
         if _is_arm(part):
-            annotation = next(arm for arm in typing.get_args(annotation) if Tag(str(part)) in arm.__metadata__)
+            annotation = next(arm for arm in typing.get_args(annotation) if Tag(part) in arm.__metadata__)
         else:
             annotation = _field_at(annotation, part).annotation
     return annotation
 
 
-def _field_at(annotation: Any, key: str | int) -> FieldInfo:
+def _field_at(annotation: Any, key: str) -> FieldInfo:
     """A section's field by its key; in `features` a key that is no field is a column."""
     fields = {f.alias or name: f for section in _sections_in(annotation) for name, f in section.model_fields.items()}
-    return fields.get(str(key), FieldInfo(annotation=FeatureSpec))
+    return fields.get(key, FieldInfo(annotation=FeatureSpec))
 
 
 def _sections_in(annotation: Any) -> list[type[BaseModel]]:
