@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from raymill.errors import RaymillError, UserError, WorkerLost
+from raymill.errors import MachineError, RaymillError, UserError, WorkerLost
 
 MAX_RETRIES = 3
-_LOST_PEER = ("Connection closed by peer", "Connection reset", "Broken pipe", "Socket Timeout", "Timed out waiting")
+_DEATHS = {
+    "NodeDiedError",
+    "PreemptionError",
+    "RayActorError",
+    "WorkerCrashedError",
+    "WorkerGroupStartupFailedError",
+    "WorkerHealthCheckFailedError",
+    "WorkerHealthCheckTimeoutError",
+}
+_LOST_PEER_TYPES = {"DistBackendError", "DistNetworkError", "DistStoreError"}
+_LOST_PEER_TEXTS = (
+    "Connection closed by peer",
+    "Connection refused",
+    "Connection reset",
+    "Broken pipe",
+    "Socket Timeout",
+    "Timed out waiting",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,49 +45,58 @@ class GiveUp:
 def decide(failures: Iterable[BaseException], attempt: int) -> Retry | GiveUp:
     """Decides from the ranks' failures, `attempt` counting from 1.
 
-    The user's own error is never retried. A lost process or node is, three times, and so are the errors of ranks
-    whose peer went away. Anything else is raised as it is.
+    The user's own error is never retried. What the machine did is, three times: a process or node that died, a
+    store that failed, ranks that say nothing but that a peer went away. Anything else is raised as it is, also
+    when other ranks only tell of having lost the one that raised it.
     """
-    seen = list(failures)
-    own = next((e for f in seen for e in _causes(f) if isinstance(e, UserError)), None)
+    chains = [_innermost_first(failure) for failure in failures]
+    errors = [error for chain in chains for error in chain]
+    own = next((e for e in errors if isinstance(e, UserError)), None)
     if own is not None:
         return GiveUp(error=own)
-    lost = next((_sentence(e) for f in seen for e in _causes(f) if _is_loss(e)), None)
-    if lost is None:
-        return GiveUp(error=next((e for f in seen for e in _causes(f) if isinstance(e, RaymillError)), _first(seen)))
-    if attempt > MAX_RETRIES:
-        return GiveUp(
-            error=WorkerLost(
-                f"Training lost a worker {attempt} times; the last time: {lost}.",
-                "See `dmesg` or the node's memory; the same command continues from the last checkpoint.",
-            )
+    machine = next((e for e in errors if isinstance(e, MachineError) or _names(e) & _DEATHS), None)
+    unexplained = next((chain for chain in chains if not _lost_peer(chain[0])), None)
+    if machine is None and unexplained is not None:
+        return GiveUp(error=_to_raise(unexplained))
+    reason = _sentence(machine or errors[0]) if errors else "no worker said why"
+    if attempt <= MAX_RETRIES:
+        return Retry(reason=reason)
+    if isinstance(machine, MachineError):
+        return GiveUp(error=machine)
+    return GiveUp(
+        error=WorkerLost(
+            f"Training lost a worker {attempt} times; the last time: {reason.rstrip('.')}.",
+            "See `dmesg` or the node's memory; the same command continues from the last checkpoint.",
         )
-    return Retry(reason=lost)
+    )
 
 
-def _first(failures: list[BaseException]) -> Exception:
-    cause = list(_causes(failures[0]))[-1]
-    return cause if isinstance(cause, Exception) else RuntimeError(str(cause))
+def _to_raise(chain: list[BaseException]) -> Exception:
+    error = next((e for e in chain if isinstance(e, RaymillError)), chain[0])
+    return error if isinstance(error, Exception) else RuntimeError(_sentence(error))
 
 
-def _causes(error: BaseException) -> Iterable[BaseException]:
-    """An error and what it wraps, by Ray's several ways of wrapping."""
-    seen: set[int] = set()
-    while id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        for name in ("cause", "_base_exc", "health_check_failure", "controller_failure", "__cause__"):
-            inner = getattr(error, name, None)
-            if isinstance(inner, BaseException):
-                error = inner
-                break
+def _innermost_first(error: BaseException) -> list[BaseException]:
+    """What an error wraps, by Ray's several ways of wrapping, and then the error itself."""
+    chain = [error]
+    while (inner := _wrapped(chain[-1])) is not None and all(inner is not e for e in chain):
+        chain.append(inner)
+    return chain[::-1]
 
 
-def _is_loss(error: BaseException) -> bool:
-    names = {cls.__name__ for cls in type(error).__mro__}
-    lost = {"RayActorError", "NodeDiedError", "WorkerCrashedError", "WorkerHealthCheckFailedError", "PreemptionError"}
-    lost |= {"WorkerHealthCheckTimeoutError", "WorkerGroupStartupFailedError"}
-    return bool(names & lost) or any(text in str(error) for text in _LOST_PEER)
+def _wrapped(error: BaseException) -> BaseException | None:
+    names = ("cause", "_base_exc", "health_check_failure", "controller_failure", "__cause__")
+    wrapped = (getattr(error, name, None) for name in names)
+    return next((inner for inner in wrapped if isinstance(inner, BaseException)), None)
+
+
+def _lost_peer(error: BaseException) -> bool:
+    """Whether a rank only says that another one went away, in the words of gloo or NCCL."""
+    return bool(_names(error) & _LOST_PEER_TYPES) or any(text in str(error) for text in _LOST_PEER_TEXTS)
+
+
+def _names(error: BaseException) -> set[str]:
+    return {cls.__name__ for cls in type(error).__mro__}
 
 
 def _sentence(error: BaseException) -> str:
