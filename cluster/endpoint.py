@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import re
 import signal
 import threading
 import time
@@ -20,21 +19,20 @@ from typing import Any
 
 from cluster.endpoint_record import EndpointRecord, find, forget, health_of
 from cluster.front import Front
+from cluster.serve_failure import cause_of
 from cluster.session import check_resources
-from raymill import errors
 from raymill.console import Console
-from raymill.errors import DataError, InternalError, MachineError, RaymillError, ResourceError
+from raymill.errors import DataError, MachineError, RaymillError, ResourceError
 from raymill.spec import Spec
 from raymill.store import Store
 
-__all__ = ["Endpoint", "Front", "cause_of", "deploy_version", "find", "hold", "undeploy"]
+__all__ = ["Endpoint", "Front", "deploy_version", "find", "hold", "undeploy"]
 
 APPLICATION = "serving.app:build"
 _PUBLIC_WITHIN_S = 300.0
 _POLL_S = 0.1
 _WATCH_S = 0.5
 _SAME_ANSWERS = 5
-_CAUSE = re.compile(r"^(?:raymill\.errors\.)?(\w+(?:Error|Exception|Lost)): (.+)\n?(.*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +72,16 @@ def deploy_version(
     front = front or Front.start(spec.serve)
     front.wait_for_controller()
     _check_route(spec)
-    before = find(store, spec.name) if _status(spec.name) is not None else None
+    there = _status(spec.name) is not None
+    before = find(store, spec.name) if there else None
     if before is not None and before.args == args:
         console.say(f"{spec.name} version {version} is already served at {url}")
         return Endpoint(name=spec.name, url=url, version=version, changed=False)
-    _run(args)
-    _wait_until_public(args, url, before, front)
+    try:
+        _run(args)
+        _wait_until_public(args, url, front)
+    except RaymillError as cause:
+        raise _undone(args, cause, before, there) from cause
     _record(args, url).write(store)
     console.say(f"{spec.name} version {version} is served at {url}")
     return Endpoint(name=spec.name, url=url, version=version, changed=True)
@@ -121,20 +123,6 @@ def hold(spec: Spec, console: Console) -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
         forget(Store(spec.store), spec.name)
-
-
-def cause_of(message: str) -> RaymillError:
-    """The error inside the text by which Serve reports that replicas did not start, with its owner.
-
-    What isn't one of raymill's errors is ours, and named by its last line.
-    """
-    found = _CAUSE.findall(message)
-    for name, what, fix in reversed(found):
-        kind = getattr(errors, name, None)
-        if isinstance(kind, type) and issubclass(kind, RaymillError):
-            return kind(what, fix)
-    last = ": ".join(found[-1][:2]) if found else message.strip().splitlines()[-1]
-    return InternalError(f"{last.rstrip('.')}.", "Run it again with --debug and report what it prints.")
 
 
 def _arguments(spec: Spec, version: str, bundle_uri: str, digest: str, run_id: str | None) -> dict[str, Any]:
@@ -191,12 +179,13 @@ def _run(args: dict[str, Any]) -> None:
     )
 
 
-def _wait_until_public(args: dict[str, Any], url: str, before: EndpointRecord | None, front: Front) -> None:
+def _wait_until_public(args: dict[str, Any], url: str, front: Front) -> None:
     """Waits for several answers in a row by that version, because the proxy knows old replicas for a moment longer.
 
-    Serve calls a change done only when the old replicas have drained, half a minute later.
+    Serve calls a change done only when the old replicas have drained, half a minute later. Raises what kept the
+    replicas or the proxy from starting.
     """
-    deadline_s, same = time.monotonic() + _PUBLIC_WITHIN_S, 0
+    deadline_s, same, why = time.monotonic() + _PUBLIC_WITHIN_S, 0, ""
     while time.monotonic() < deadline_s:
         health = health_of(url)
         same = same + 1 if health is not None and health.get("version") == args["version"] else 0
@@ -204,27 +193,27 @@ def _wait_until_public(args: dict[str, Any], url: str, before: EndpointRecord | 
             return
         if same == 0:
             front.check()
-            state, message = _status(args["name"]) or ("DELETING", "it was undeployed")
+            state, why = _status(args["name"]) or ("DELETING", "It was undeployed meanwhile")
             if state in ("DEPLOY_FAILED", "DELETING"):
-                raise _failed(args, cause_of(message), before)
+                raise cause_of(why)
             time.sleep(_POLL_S)
-    late = MachineError(
-        f"{url} did not answer within {_PUBLIC_WITHIN_S:g} seconds; Serve says: {state}, {message}",
+    raise MachineError(
+        f"{url} does not answer after {_PUBLIC_WITHIN_S:g} seconds. {why.partition(chr(10))[0]}".strip(),
         "Free some CPUs, or ask for fewer.",
     )
-    raise _failed(args, late, before)
 
 
-def _failed(args: dict[str, Any], cause: RaymillError, before: EndpointRecord | None) -> RaymillError:
+def _undone(args: dict[str, Any], cause: RaymillError, before: EndpointRecord | None, there: bool) -> RaymillError:
     """Settles Serve on what ran before, and says what went wrong."""
     from ray import serve
 
     what = f"Version {args['version']} of {args['name']} did not start: {cause.what}"
-    if before is None:
+    if before is not None:
+        _run(before.args)
+        return type(cause)(what, f"{cause.fix} Version {before.version} still answers at {before.url}.")
+    if not there:
         serve.delete(args["name"], _blocking=False)
-        return type(cause)(what, cause.fix)
-    _run(before.args)
-    return type(cause)(what, f"{cause.fix} Version {before.version} still answers at {before.url}.".strip())
+    return type(cause)(what, cause.fix)
 
 
 def _record(args: dict[str, Any], url: str) -> EndpointRecord:

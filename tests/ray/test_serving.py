@@ -200,7 +200,7 @@ def test_a_signal_ends_the_foreground_quietly_and_leaves_nothing_running(world: 
             assert lines[-1], f"the foreground ended before it served: {''.join(lines)}"
             lines.append(child.stderr.readline())
         time.sleep(1)  # the line comes just before the foreground begins to listen for signals
-        child.send_signal(number)
+        os.killpg(child.pid, number)  # as a terminal does it: to Ray's processes too
         out, err = child.communicate(timeout=30)
     finally:
         child.kill()
@@ -334,6 +334,7 @@ def _start(program: str, world: World, extra: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.endpoint import APPLICATION, _url, cause_of
+from cluster.endpoint import APPLICATION, _url
 from cluster.endpoint_record import EndpointRecord, find, forget, health_of
 from cluster.front import check_port
+from cluster.serve_failure import cause_of
 from raymill.errors import DataError, InternalError, ResourceError
 from raymill.spec import Spec
 from raymill.store import Store
@@ -90,6 +91,8 @@ def test_the_error_inside_serves_message_keeps_its_owner_and_both_sentences() ->
     ("message", "what"),
     [
         ("x\nModuleNotFoundError: No module named 'net'\n", "ModuleNotFoundError: No module named 'net'."),
+        ("x\ntorch.cuda.OutOfMemoryError: no room\n", "OutOfMemoryError: no room."),
+        ("other.DataError: not ours", "DataError: not ours."),
         ("it was undeployed", "it was undeployed."),
     ],
 )
