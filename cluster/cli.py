@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from cluster.noise import WithoutRemarks
 from raymill.console import Console
-from raymill.errors import InternalError, RaymillError
+from raymill.errors import InternalError, Interrupted, RaymillError
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
 
@@ -280,8 +280,7 @@ def _explain(
     if arguments.debug:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt):
-        console.say("stopped")
-        return {"error": "stopped"}, 130
+        error = Interrupted("Stopped at once.", "Type the same command to continue from the newest checkpoint.")
     console.say(f"error: {error}")
     if isinstance(error, InternalError) and not arguments.debug:
         console.say("(--debug shows the traceback)")
@@ -289,7 +288,9 @@ def _explain(
 
 
 def _internal(error: Exception) -> InternalError:
-    wrapped = InternalError(f"{type(error).__name__}: {error}", "This is a defect of raymill's; please report it.")
+    wrapped = InternalError(
+        f"{type(error).__name__}: {' '.join(str(error).split())}", "This is a defect of raymill's; please report it."
+    )
     wrapped.__cause__ = error
     return wrapped
 

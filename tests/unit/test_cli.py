@@ -1,0 +1,214 @@
+"""The command line: what it takes, what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.cli import Output, _explain, _internal, _parse, _parser, main
+from raymill.console import Console
+from raymill.errors import (
+    DataError,
+    Interrupted,
+    RaymillError,
+    ResourceError,
+    SpecError,
+    StoreError,
+    TrackerError,
+    WorkerLost,
+)
+from raymill.spec import Spec
+
+FIRST = "name: flights\ntask: {type: regression, target: delay}\ndata: {source: flights.csv}\n"
+JOB_OPTIONS = ["--debug", "--json"]
+COMMAND_LINE = {
+    "run": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--no-serve", "--once"],
+    "prepare": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "train": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "evaluate": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "promote": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "deploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "undeploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "predict": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--input", "--output"],
+    "status": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "clean": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "spec": ["ACTION"],
+    "init": ["DATA", "--target"],
+}
+SPEC_ACTIONS = {"check": ["SPEC", "KEY=VALUE"], "show": ["SPEC", "KEY=VALUE"], "schema": []}
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> str:
+    path = tmp_path / "flights.yaml"
+    path.write_text(FIRST)
+    return str(path)
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The subcommands of a parser by name."""
+    found = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(found[0].choices) if found else {}
+
+
+def taken_by(parser: argparse.ArgumentParser) -> list[str]:
+    """What a parser takes: positional arguments by what the help calls them, and options."""
+    names = [a.option_strings[-1] if a.option_strings else str(a.metavar) for a in parser._actions if a.dest != "help"]
+    return sorted(names, key=lambda name: (name.startswith("-"), name not in JOB_OPTIONS, name != "SPEC", name))
+
+
+def test_the_command_line_is_what_the_documentation_says() -> None:
+    found = {name: taken_by(parser) for name, parser in commands_of(_parser()).items()}
+    assert found == COMMAND_LINE
+    actions = commands_of(commands_of(_parser())["spec"])
+    assert {name: taken_by(parser) for name, parser in actions.items()} == SPEC_ACTIONS
+
+
+def test_overrides_may_stand_before_and_behind_options() -> None:
+    arguments = _parse(["run", "f.yaml", "train.epochs=5", "--once", "train.seed=3", "--json", "store=x"])
+    assert arguments.overrides == ["train.epochs=5", "train.seed=3", "store=x"]
+    assert (arguments.once, arguments.json, arguments.no_serve, arguments.debug) == (True, True, False, False)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["fly"],
+        ["run"],
+        ["run", "f.yaml", "--twice"],
+        ["run", "f.yaml", "--once", "--no-serve"],
+        ["predict", "f.yaml", "--input", "x"],
+        ["spec", "f.yaml"],
+        ["init"],
+        ["init", "x.csv", "more"],
+    ],
+)
+def test_a_command_that_is_not_understood_ends_with_its_usage(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == 2
+    assert "usage: raymill" in capsys.readouterr().err
+
+
+def test_spec_check_says_what_to_type_next(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["spec", "check", spec, "train.epochs=5"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.splitlines() == [f"{spec} is a spec.", f"next:     raymill run {spec} train.epochs=5"]
+    assert shown.out == ""
+
+
+def test_spec_show_prints_the_resolved_spec_as_yaml(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["spec", "show", spec, "train.epochs=5"]) == 0
+    shown = Spec.model_validate(yaml.safe_load(capsys.readouterr().out))
+    assert shown.train.epochs == 5
+    assert shown.data.source == str(Path(spec).parent / "flights.csv")
+    assert shown.store == str(Path(spec).parent / ".raymill")
+
+
+def test_spec_schema_prints_a_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["spec", "schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert {"name", "task", "data"} == set(schema["required"])
+    assert "import" in schema["$defs"]["ImportedSpec"]["properties"]
+
+
+@pytest.mark.parametrize("command", [["spec", "check"], ["train"], ["run"], ["deploy"], ["clean"], ["status"]])
+def test_a_mistake_in_a_spec_is_two_lines_and_no_traceback(
+    command: list[str], spec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, spec, "train.epoch=5"]) == 2
+    shown = capsys.readouterr()
+    first, second = shown.err.splitlines()
+    assert first.startswith("error: override train.epoch=5: unknown key 'train.epoch'; did you mean 'epochs'?")
+    assert second.startswith("Correct it;")
+    assert shown.out == ""
+
+
+def test_a_spec_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(tmp_path / "absent.yaml")]) == 2
+    assert f"{tmp_path}/absent.yaml" in capsys.readouterr().err
+
+
+def test_a_failure_with_json_is_one_object_on_stdout(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", spec, "--json", "train.epochs=0"]) == 2
+    report = json.loads(capsys.readouterr().out)
+    assert (report["job"], report["status"]) == ("train", "failed")
+    assert report["error"]["what"].startswith("override train.epochs=0: train.epochs should be greater than 0")
+    assert report["error"]["fix"].startswith("Correct it;")
+    assert report["elapsed_s"]["total"] >= 0
+
+
+def test_debug_shows_the_traceback_too(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", spec, "--debug", "train.epochs=0"]) == 2
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def explained(error: RaymillError | KeyboardInterrupt) -> tuple[dict[str, object], int, list[str]]:
+    shown = io.StringIO()
+    report, code = _explain(error, argparse.Namespace(debug=False), Console(shown))
+    return report, code, shown.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (SpecError, 2),
+        (DataError, 2),
+        (ResourceError, 2),
+        (StoreError, 3),
+        (TrackerError, 3),
+        (WorkerLost, 3),
+        (Interrupted, 130),
+    ],
+)
+def test_an_exit_code_says_who_has_to_act(kind: type[RaymillError], code: int) -> None:
+    report, found, lines = explained(kind("This happened.", "Do that."))
+    assert (found, lines) == (code, ["error: This happened.", "Do that."])
+    assert report == {"error": {"what": "This happened.", "fix": "Do that."}}
+
+
+def test_a_second_ctrl_c_is_an_interruption() -> None:
+    report, code, lines = explained(KeyboardInterrupt())
+    assert (code, len(lines)) == (130, 2)
+    assert report["error"]["what"] == "Stopped at once."
+
+
+def test_a_defect_is_ours_and_says_how_to_see_more() -> None:
+    _, code, lines = explained(_internal(ValueError("a\nmessage of\n  many lines")))
+    assert code == 70
+    assert lines == [
+        "error: ValueError: a message of many lines",
+        "This is a defect of raymill's; please report it.",
+        "(--debug shows the traceback)",
+    ]
+
+
+def test_only_the_first_report_is_printed() -> None:
+    shown = io.StringIO()
+    output = Output(shown, "run", as_json=True)
+    output.report({"elapsed_s": {"train": 1.5}})
+    output.report({}, 130)
+    (line,) = shown.getvalue().splitlines()
+    report = json.loads(line)
+    assert (report["job"], report["status"], report["elapsed_s"]["train"]) == ("run", "succeeded", 1.5)
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, "succeeded"), (2, "failed"), (70, "failed"), (130, "interrupted")])
+def test_a_report_says_how_the_command_ended(code: int, status: str) -> None:
+    shown = io.StringIO()
+    Output(shown, "train", as_json=True).report({}, code)
+    assert json.loads(shown.getvalue())["status"] == status
+
+
+def test_without_json_nothing_is_reported_on_stdout() -> None:
+    shown = io.StringIO()
+    Output(shown, "train", as_json=False).report({"a": 1})
+    assert shown.getvalue() == ""
