@@ -33,7 +33,7 @@ def promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evalua
     assert spec.tracking is not None
     registry = Registry(spec.tracking)
     run = Run.of(spec, prepared)
-    with run.bundle.as_folder() as folder:
+    with run.bundle(trained.steps).as_folder() as folder:
         version = registry.register(
             spec.name,
             folder,

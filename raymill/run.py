@@ -68,9 +68,9 @@ class Run:
     def baselines(self) -> str:
         return f"{self.folder}/baselines"
 
-    @property
-    def bundle(self) -> Store:
-        return self.store.child(f"{self.folder}/bundle")
+    def bundle(self, steps: int) -> Store:
+        """Where the bundle of so many steps is. A longer training gets another, since versions name theirs."""
+        return self.store.child(f"{self.folder}/bundles/{steps}")
 
     def trained(self) -> Trained | None:
         """The manifest of the finished run, or None."""

@@ -106,8 +106,9 @@ def assemble(spec: Spec, prepared: Prepared, world: World, hooks: Hooks) -> Loop
 def _conclude(assignment: Assignment, prepared: Prepared, run: Run, loop: Loop, fit: Fit) -> None:
     spec = assignment.spec
     validation = _validation_metrics(prepared, loop)
+    bundle = run.bundle(fit.steps)
     digest = Bundle.write(
-        run.bundle,
+        bundle,
         schema=prepared.schema,
         transform=prepared.transform,
         task=prepared.task,
@@ -133,7 +134,7 @@ def _conclude(assignment: Assignment, prepared: Prepared, run: Run, loop: Loop, 
             steps=fit.steps,
             best_epoch=fit.best_epoch,
             best_loss=fit.best_loss,
-            bundle_uri=run.bundle.uri,
+            bundle_uri=bundle.uri,
             digest=digest,
             dataset_uri=prepared.uri,
             dataset_fingerprint=prepared.fingerprint,
