@@ -1,0 +1,62 @@
+"""Lines everywhere; bars where a terminal shows them."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from raymill.console import Console
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_line_is_a_line() -> None:
+    shown = io.StringIO()
+    Console(shown).say("prepare   done")
+    assert shown.getvalue() == "prepare   done\n"
+
+
+def test_nothing_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().say("hello")
+    assert capsys.readouterr() == ("", "hello\n")
+    assert Console().stream is sys.stderr
+
+
+def test_a_line_on_a_terminal_takes_the_place_of_a_bar() -> None:
+    shown = Terminal()
+    Console(shown).say("done")
+    assert shown.getvalue() == "\r\x1b[Kdone\n"
+
+
+def test_a_bar_on_a_terminal_shows_its_share_and_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raymill.console._REDRAW_EVERY_S", 0.0)
+    shown = Terminal()
+    with Console(shown).progress("train", 4) as bar:
+        bar.reach(2, "epoch 2")
+        assert shown.getvalue() == f"\r\x1b[Ktrain {'█' * 12}{'░' * 12}  50% epoch 2"
+        bar.reach(9)
+        assert "100%" in shown.getvalue()
+    assert shown.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_bar_elsewhere_is_seldom_and_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    with Console(shown).progress("train", 4) as bar:
+        bar.reach(1)
+        assert shown.getvalue() == ""
+        monkeypatch.setattr("raymill.console._LINE_EVERY_S", 0.0)
+        bar.reach(2, "epoch 2")
+    assert shown.getvalue() == "train 50% epoch 2\n"
+
+
+def test_a_bar_of_nothing_is_drawn_without_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raymill.console._LINE_EVERY_S", 0.0)
+    shown = io.StringIO()
+    with Console(shown).progress("prepare", 0) as bar:
+        bar.reach(0)
+    assert shown.getvalue() == "prepare 0% \n"
