@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import json
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from raymill.spec_text import load_spec
 
 _STEPS = ("prepare", "train", "evaluate", "promote")
 _SAMPLE_ROWS = 3
+_WALK = "jobs.run:walk"
 
 
 class Output:
@@ -129,7 +131,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     spec = _load(arguments)
     last = "promote" if arguments.no_serve else "deploy"
     with _session(spec, arguments, console, needs_serve=last == "deploy") as session:
-        walked = _job("jobs.run:walk")(spec, last, console)
+        walked = _job(_WALK)(spec, last, console)
         report: dict[str, Any] = walked.report()
         if walked.endpoint is None:
             _tell_no_endpoint(arguments, walked.promotion.champion, console)
@@ -144,7 +146,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
 def _step(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     spec = _load(arguments)
     with _session(spec, arguments, console, needs_serve=False):
-        report: dict[str, Any] = _job("jobs.run:walk")(spec, arguments.command, console).report()
+        report: dict[str, Any] = _job(_WALK)(spec, arguments.command, console).report()
     following = (*_STEPS, "deploy")[_STEPS.index(arguments.command) + 1]
     console.say(f"next:     raymill {following} {_again(arguments)}")
     return report
@@ -164,7 +166,7 @@ def _undeploy(arguments: argparse.Namespace, console: Console) -> dict[str, Any]
     from cluster.endpoint import undeploy
 
     spec = _load(arguments)
-    with _session(spec, arguments, console, needs_serve=False):
+    with _session(spec, arguments, console, needs_serve=True):
         undeploy(spec, console)
     return {"endpoint": None}
 
@@ -225,13 +227,23 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
     from cluster.endpoint import find
     from cluster.session import open_session
     from raymill.store import Store
-    from raymill.tracking import warm_up
 
-    assert spec.tracking is not None
-    warm_up(spec.tracking)
+    threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
     live = find(Store(spec.store), spec.name)
     join = live.ray_address if live is not None else None
     return open_session(console, needs_serve=needs_serve, debug=arguments.debug, join=join)
+
+
+def _import_beside(spec: Spec) -> None:
+    """Imports what every job needs while Ray's processes start; an import that fails is met again by its job."""
+    from raymill.tracking import connect
+
+    assert spec.tracking is not None
+    with contextlib.suppress(ImportError, RaymillError):
+        importlib.import_module(_WALK.partition(":")[0])
+        connect(spec.tracking)
+        if spec.train.workers > 1:
+            importlib.import_module("ray.train.torch")
 
 
 def _job(name: str) -> Callable[..., Any]:

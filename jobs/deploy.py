@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 
 from cluster.endpoint import Endpoint, deploy_version
+from cluster.front import Front
 from raymill.console import Console
 from raymill.errors import DataError
 from raymill.registry import Registry
 from raymill.spec import Spec
 
 
-def deploy(spec: Spec, console: Console) -> Endpoint:
+def deploy(spec: Spec, console: Console, front: Front | None = None) -> Endpoint:
     """Serves the champion; a running endpoint changes its version without a failed request.
 
-    Raises DataError where nothing has been promoted yet.
+    `front` is Serve where it was started earlier, beside other work. Raises DataError where nothing has been
+    promoted yet.
     """
     assert spec.tracking is not None
     champion = Registry(spec.tracking).alias(spec.name, "champion")
@@ -24,7 +26,13 @@ def deploy(spec: Spec, console: Console) -> Endpoint:
             "Type `raymill promote SPEC` and read what the gate says.",
         )
     return deploy_version(
-        spec, version=champion.number, bundle_uri=champion.bundle_uri, digest=champion.digest, console=console
+        spec,
+        version=champion.number,
+        bundle_uri=champion.bundle_uri,
+        digest=champion.digest,
+        run_id=champion.run_id,
+        console=console,
+        front=front,
     )
 
 

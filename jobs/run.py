@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.endpoint import Endpoint
+from cluster.front import Front
 from cluster.session import check_resources
 from jobs.deploy import deploy
 from jobs.evaluate import evaluate
@@ -34,6 +35,7 @@ class Walk:
     trained: Trained = field(init=False)
     evaluation: Evaluation = field(init=False)
     promotion: Promotion = field(init=False)
+    front: Front | None = None
     endpoint: Endpoint | None = None
     elapsed_s: dict[str, float] = field(default_factory=dict)
 
@@ -51,7 +53,7 @@ class Walk:
 
     def deploy(self) -> None:
         if self.promotion.champion is not None:
-            self.endpoint = deploy(self.spec, self.console)
+            self.endpoint = deploy(self.spec, self.console, self.front)
 
     def report(self) -> dict[str, Any]:
         """The walk as one JSON object; a step that was not taken leaves its part out."""
@@ -79,6 +81,8 @@ def walk(spec: Spec, last: str, console: Console) -> Walk:
     """Takes the steps up to `last`, one of STEPS, and times them."""
     _preflight(spec, last)
     walked = Walk(spec=spec, console=console)
+    if last == "deploy":
+        walked.front = Front.start(spec.serve)
     for step in STEPS[: STEPS.index(last) + 1]:
         started_s = time.monotonic()
         getattr(walked, step)()

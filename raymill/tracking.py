@@ -27,7 +27,7 @@ from raymill.mlflow_settings import be_quiet, impatience, no_telemetry
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["TrackedRun", "Tracker", "asking", "connect", "warm_up"]
+__all__ = ["TrackedRun", "Tracker", "asking", "connect"]
 
 _RUN_TAG = "raymill.run"
 _EPOCH_METRICS = ("train_loss", "validation_loss", "lr", "rows_per_s")
@@ -170,21 +170,6 @@ class TrackedRun:
         """The last epoch that is whole in MLflow; 0 if there is none."""
         logged = self._client.get_metric_history(self.id, _EPOCH_METRICS[0])
         return max((metric.step for metric in logged), default=0)
-
-
-def warm_up(uri: str) -> threading.Thread:
-    """Imports MLflow and creates a missing database in the background, while the caller starts other things.
-
-    Call it after the caller's own large imports. An error is left for `Tracker.open`, which meets it again.
-    """
-
-    def work() -> None:
-        with contextlib.suppress(TrackerError):
-            connect(uri)
-
-    thread = threading.Thread(target=work, name="tracking-warm-up", daemon=True)
-    thread.start()
-    return thread
 
 
 def connect(uri: str) -> MlflowClient:

@@ -17,7 +17,7 @@ import pytest
 from raymill.errors import TrackerError
 from raymill.history import EpochRecord, HistoryWriter, read_history
 from raymill.store import Store
-from raymill.tracking import TrackedRun, Tracker, connect, warm_up
+from raymill.tracking import TrackedRun, Tracker, connect
 
 
 def record(epoch: int, train_loss: float = 0.5) -> EpochRecord:
@@ -104,11 +104,6 @@ def test_threads_may_open_the_same_experiment_at_once(uri: str, tmp_path: Path) 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         opened = list(pool.map(lambda _: Tracker.open(uri, f"{tmp_path.name}-t", str(tmp_path)), range(4)))
     assert len({t._experiment_id for t in opened}) == 1
-
-
-def test_warming_up_creates_the_database(tmp_path: Path) -> None:
-    warm_up(f"sqlite:///{tmp_path}/mlflow.db").join(timeout=60)
-    assert (tmp_path / "mlflow.db").exists()
 
 
 def test_opening_says_nothing(tmp_path: Path) -> None:
