@@ -101,3 +101,19 @@ class Half(nn.Module):
 
 def half(layout: Layout, task: Task) -> nn.Module:
     return Half(layout, task)
+
+
+class Tiring(Half):
+    """Fails in its third step."""
+
+    steps = 0
+
+    def forward(self, numbers: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        self.steps += self.training
+        if self.steps == 3:
+            raise ValueError("too tired")
+        return super().forward(numbers, categories)
+
+
+def tiring(layout: Layout, task: Task) -> nn.Module:
+    return Tiring(layout, task)
