@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 
 import numpy as np
@@ -12,6 +14,7 @@ from raymill.baselines import read_baselines
 from raymill.console import Console
 from raymill.errors import InternalError
 from raymill.evaluation import (
+    MANIFEST,
     Evaluation,
     Scorer,
     ScoreShard,
@@ -41,13 +44,14 @@ def evaluate(spec: Spec, prepared: Prepared, trained: Trained, console: Console)
     champion = Registry(spec.tracking).alias(spec.name, "champion")
     scorers = _scorers(trained, champion)
     uri = _place(spec, trained, scorers)
-    if (done := Evaluation.open(uri)) is not None:
-        console.say(f"evaluate  already done: {uri}")
-        return done
-    _score(spec, prepared, scorers, uri, console)
-    evaluation = _measure(spec, prepared, trained, champion if len(scorers) > 1 else None, uri)
-    _track(spec, prepared, trained, evaluation)
-    evaluation.write()
+    evaluation = Evaluation.open(uri) if len(scorers) > 1 else _earlier(spec, trained)
+    if evaluation is not None:
+        console.say(f"evaluate  already done: {evaluation.uri}")
+    else:
+        _score(spec, prepared, scorers, uri, console)
+        evaluation = _measure(spec, prepared, trained, champion if len(scorers) > 1 else None, uri)
+        _track(spec, prepared, trained, evaluation)
+        evaluation.write()
     _tell(spec, evaluation, console)
     return evaluation
 
@@ -60,9 +64,24 @@ def _scorers(trained: Trained, champion: Version | None) -> tuple[Scorer, ...]:
 
 
 def _place(spec: Spec, trained: Trained, scorers: tuple[Scorer, ...]) -> str:
-    name = "-".join(scorer.digest[:12] for scorer in scorers)
-    slices = "".join(f"-{column}" for column in spec.evaluate.slices)
-    return f"{spec.store}/evaluations/{trained.run}/{name}{slices}"
+    """A folder that names the model, what it is compared with and what is asked of the comparison."""
+    champion = scorers[1].digest[:12] if len(scorers) > 1 else "alone"
+    return f"{spec.store}/evaluations/{trained.run}/{trained.digest[:12]}-{champion}-{_question(spec)}"
+
+
+def _earlier(spec: Spec, trained: Trained) -> Evaluation | None:
+    """A finished evaluation of this model, whatever it was compared with: a champion that was beaten stays beaten."""
+    store = Store(f"{spec.store}/evaluations/{trained.run}")
+    for file in store.files(recursive=True):
+        folder, _, name = file.path.rpartition("/")
+        if name == MANIFEST and folder.startswith(trained.digest[:12]) and folder.endswith(_question(spec)):
+            return Evaluation.open(f"{store.uri}/{folder}")
+    return None
+
+
+def _question(spec: Spec) -> str:
+    asked = json.dumps([sorted(spec.evaluate.slices), spec.gate_metric])
+    return hashlib.sha256(asked.encode()).hexdigest()[:8]
 
 
 def _score(spec: Spec, prepared: Prepared, scorers: tuple[Scorer, ...], uri: str, console: Console) -> None:

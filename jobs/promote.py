@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from raymill.baselines import read_baselines
+from raymill.bundle import Bundle
 from raymill.console import Console
 from raymill.evaluation import Evaluation, all_scores
 from raymill.gate import Keep, Promote, decide
@@ -14,6 +15,8 @@ from raymill.prepared import Prepared
 from raymill.registry import Registry, Version
 from raymill.run import Run, Trained
 from raymill.spec import Spec
+
+_SPLIT_RULE = ("by", "column", "key", "seed", "shares")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +45,9 @@ def promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evalua
             run_id=trained.run_id,
             description=f"run {trained.run}",
         )
-    champion = registry.alias(spec.name, "champion")
-    if champion is not None and champion.digest == trained.digest:
-        console.say(f"promote   version {version.number} of {spec.name} is the champion already")
-        decision: Promote | Keep = Promote(reason="this candidate is the champion already", gain=0.0)
-        return Promotion(version=version, decision=decision, champion=champion)
     registry.set_alias(spec.name, "candidate", version.number)
-    decision = _decide(spec, prepared, run, evaluation)
+    champion = registry.alias(spec.name, "champion")
+    decision = _decide(spec, prepared, run, trained, evaluation, champion)
     if isinstance(decision, Promote):
         registry.set_alias(spec.name, "champion", version.number)
         champion = version
@@ -57,20 +56,41 @@ def promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evalua
     return Promotion(version=version, decision=decision, champion=champion)
 
 
-def _decide(spec: Spec, prepared: Prepared, run: Run, evaluation: Evaluation) -> Promote | Keep:
-    task, gate = prepared.task, spec.evaluate.gate
+def _decide(
+    spec: Spec, prepared: Prepared, run: Run, trained: Trained, evaluation: Evaluation, champion: Version | None
+) -> Promote | Keep:
+    if champion is not None and champion.digest == trained.digest:
+        return Promote(reason="already the champion", gain=None)
+    if evaluation.champion_digest != (champion.digest if champion else None):
+        return Keep(reason="the champion has changed since the evaluation; the same command compares with the new one")
+    decision = _judge(spec, prepared, run, evaluation)
+    if champion is None or not (differences := _split_differences(prepared, champion)):
+        return decision
+    doubt = f"the champion was trained on another split ({differences}) and may have seen these test rows"
+    return replace(decision, reason=f"{decision.reason}; {doubt}")
+
+
+def _judge(spec: Spec, prepared: Prepared, run: Run, evaluation: Evaluation) -> Promote | Keep:
+    gate = spec.evaluate.gate
     target, candidate = all_scores(evaluation.uri, "candidate")
-    champion = all_scores(evaluation.uri, "champion")[1] if evaluation.champion_digest else None
-    baselines = {name: scores for name, (_, scores) in read_baselines(run.store, run.baselines).items()}
     return decide(
         metric=spec.gate_metric,
-        task=task,
+        task=prepared.task,
         target=target,
         candidate=candidate,
-        champion=champion,
-        baselines=baselines,
+        champion=all_scores(evaluation.uri, "champion")[1] if evaluation.champion_digest else None,
+        baselines={name: scores for name, (_, scores) in read_baselines(run.store, run.baselines).items()},
         min_gain=gate.min_gain,
         must_beat=gate.must_beat,
+    )
+
+
+def _split_differences(prepared: Prepared, champion: Version) -> str:
+    """What the champion's split was fitted by and this one isn't; a split by time moves its cuts as rows come."""
+    theirs = Bundle.read(champion.bundle_uri, champion.digest).lineage["split"]
+    ours = prepared.split
+    return ", ".join(
+        f"{key} {theirs.get(key)} instead of {ours.get(key)}" for key in _SPLIT_RULE if theirs.get(key) != ours.get(key)
     )
 
 

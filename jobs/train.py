@@ -10,9 +10,9 @@ from cluster.background import Background
 from cluster.retry import GiveUp, decide
 from cluster.stopping import on_interrupt
 from cluster.workers import WorkerFailure, run_on_workers
-from raymill.baselines import fit_baselines, write_baselines
+from raymill.baselines import fit_baselines, has_baselines, write_baselines
 from raymill.console import Console
-from raymill.errors import Interrupted, TrackerError
+from raymill.errors import Interrupted, MachineError, TrackerError
 from raymill.following import Follower
 from raymill.history import EpochRecord, read_history
 from raymill.lineage import git_commit
@@ -28,33 +28,35 @@ CPUS_ASKED_PER_WORKER = 0.5
 
 
 def train(spec: Spec, prepared: Prepared, console: Console) -> Trained:
-    """Trains, or continues training, the run that this spec and dataset name; returns its manifest.
+    """Trains, or continues training, the run that this spec and dataset name, beside its baselines.
 
-    Raises UserError at once and without a retry, WorkerLost when retries are spent, Interrupted after Ctrl-C.
+    Raises UserError at once and without a retry, WorkerLost when retries are spent, Interrupted after Ctrl-C,
+    ResourceError while another process trains the same run.
     """
     run = Run.of(spec, prepared)
     tracked = _tracked_run(spec, prepared, run)
-    if (finished := _finished(run, spec, tracked, console)) is not None:
-        return finished
+    if run.has_trained(spec.train.epochs) and has_baselines(run.store, run.baselines):
+        console.say(f"train     already done: {run.name}")
+    else:
+        with run.lease(), _accounted(tracked), _baselines(run, prepared, spec) as baselines:
+            if not run.has_trained(spec.train.epochs):
+                _train(spec, prepared, run, tracked, console)
+            _wait(baselines, console)
+    trained = run.trained()
+    assert trained is not None
+    _track(run, trained, tracked, console)
+    _tell(spec, trained, console)
+    return trained
+
+
+def _train(spec: Spec, prepared: Prepared, run: Run, tracked: TrackedRun, console: Console) -> None:
     run.forget_stop()
     run.save_spec(scrubbed(spec.to_json()))
     assignment = Assignment(spec=spec, dataset_uri=prepared.uri, run_id=tracked.id, git_commit=git_commit())
-    with _accounted(tracked), Background.start(_store_baselines, prepared, run, spec.train.seed) as baselines:
-        with on_interrupt(run.ask_to_stop, console), _followed(run, spec, tracked, console):
-            fit = _fit(assignment, run, console)
-        if fit.status == "interrupted":
-            raise Interrupted(f"Training stopped at step {fit.steps}.", "Type the same command to continue from there.")
-        return _concluded(run, tracked, baselines, console)
-
-
-def _finished(run: Run, spec: Spec, tracked: TrackedRun, console: Console) -> Trained | None:
-    """The run's manifest where nothing is left to train; epochs that MLflow has missed are sent now."""
-    trained = run.trained()
-    if trained is None or (trained.status == "finished" and trained.epochs < spec.train.epochs):
-        return None
-    tracked.log_history(read_history(run.store, run.history))
-    console.say(f"train     already done: {run.name}, {trained.status} after {trained.epochs} epochs")
-    return trained
+    with on_interrupt(run.ask_to_stop, console), _followed(run, spec, tracked, console):
+        fit = _fit(assignment, run, console)
+    if fit.status == "interrupted":
+        raise Interrupted(f"Training stopped at step {fit.steps}.", "Type the same command to continue from there.")
 
 
 def _tracked_run(spec: Spec, prepared: Prepared, run: Run) -> TrackedRun:
@@ -74,7 +76,7 @@ def _tracked_run(spec: Spec, prepared: Prepared, run: Run) -> TrackedRun:
 
 @contextmanager
 def _accounted(tracked: TrackedRun) -> Iterator[None]:
-    """Says in MLflow how the block ended; what ended it counts for more than a tracker that can't be told."""
+    """Says in MLflow that the run goes on, and if it ends badly; that counts for more than a tracker that is away."""
     tracked.resume()
     try:
         yield
@@ -82,7 +84,6 @@ def _accounted(tracked: TrackedRun) -> Iterator[None]:
         with suppress(TrackerError):
             tracked.finish("KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED")
         raise
-    tracked.finish("FINISHED")
 
 
 @contextmanager
@@ -115,7 +116,10 @@ def _fit(assignment: Assignment, run: Run, console: Console) -> Fit:
 def _attempt(assignment: Assignment, run: Run, console: Console) -> Fit | WorkerFailure:
     recipe = assignment.spec.train
     if recipe.workers == 1 and recipe.gpus_per_worker == 0:
-        return train_rank(assignment, say=lambda text: console.say(f"train     {text}"))
+        try:
+            return train_rank(assignment, say=lambda text: console.say(f"train     {text}"))
+        except MachineError as error:
+            return WorkerFailure(errors=(error,))
     outcome: Fit | WorkerFailure = run_on_workers(
         train_rank,
         assignment,
@@ -124,25 +128,55 @@ def _attempt(assignment: Assignment, run: Run, console: Console) -> Fit | Worker
         gpus=recipe.gpus_per_worker,
         scratch=run.store.child(f"{run.folder}/ray"),
     )
+    for note in outcome.notes if isinstance(outcome, Fit) else ():
+        console.say(f"train     {note}")
     return outcome
+
+
+@contextmanager
+def _baselines(run: Run, prepared: Prepared, spec: Spec) -> Iterator[Background | None]:
+    """The task that fits the baselines beside the block; None where they are stored already."""
+    if has_baselines(run.store, run.baselines):
+        yield None
+    else:
+        with Background.start(_store_baselines, prepared, run, spec.train.seed) as task:
+            yield task
 
 
 def _store_baselines(prepared: Prepared, run: Run, seed: int) -> None:
     write_baselines(run.store, run.baselines, prepared, fit_baselines(prepared, seed))
 
 
-def _concluded(run: Run, tracked: TrackedRun, baselines: Background, console: Console) -> Trained:
-    if not baselines.is_done:
-        console.say("train     waiting for the baselines (constant, linear, gradient boosting)")
-    baselines.wait()
-    trained = run.trained()
-    assert trained is not None
-    tracked.log_metrics(trained.validation, "validation")
+def _wait(baselines: Background | None, console: Console) -> None:
+    if baselines is not None:
+        if not baselines.is_done:
+            console.say("train     waiting for the baselines (constant, linear, gradient boosting)")
+        baselines.wait()
+
+
+def _track(run: Run, trained: Trained, tracked: TrackedRun, console: Console) -> None:
+    """Sends what MLflow doesn't have yet; a tracker that is away keeps nobody from a trained model."""
+    if run.is_tracked(trained):
+        return
+    try:
+        tracked.log_history(read_history(run.store, run.history))
+        tracked.log_metrics(trained.validation, "validation")
+        tracked.finish("FINISHED")
+        run.mark_tracked(trained)
+    except TrackerError as error:
+        console.say(f"train     WARNING: {error.what} The same command sends the rest when it is back.")
+
+
+def _tell(spec: Spec, trained: Trained, console: Console) -> None:
     console.say(
         f"train     {trained.status} after {trained.epochs} epochs; best validation loss {trained.best_loss:.5g} "
         f"in epoch {trained.best_epoch} -> {trained.bundle_uri}"
     )
-    return trained
+    if trained.epochs > spec.train.epochs:
+        console.say(
+            f"          WARNING: this run was trained for {trained.epochs} epochs before, and keeps them; "
+            f"for {spec.train.epochs}, change train.seed or the name."
+        )
 
 
 def main() -> None:

@@ -109,6 +109,11 @@ def write_baselines(store: Store, folder: str, prepared: Prepared, results: list
     store.write_json(f"{folder}/{MANIFEST}", {"train_rows": prepared.splits["train"].rows, "baselines": fits})
 
 
+def has_baselines(store: Store, folder: str) -> bool:
+    """Whether all baselines of a run are stored."""
+    return store.exists(f"{folder}/{MANIFEST}")
+
+
 def read_baselines(store: Store, folder: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Target and scores of each baseline by name. Raises StoreError where no manifest was written."""
     names = store.read_json(f"{folder}/{MANIFEST}")["baselines"]

@@ -146,9 +146,10 @@ def measure_baselines(
 
 def _aligned(scores: np.ndarray, own: Task, wanted: Task) -> np.ndarray:
     """A bundle's scores in the class order of the test set's task; a class that it doesn't know gets 0."""
-    if own.kind != wanted.kind:
+    if (own.kind, own.target, own.at_least) != (wanted.kind, wanted.target, wanted.at_least):
         raise DataError(
-            f"The champion does {own.kind}, the candidate {wanted.kind}.", "Give the new task another `name:`."
+            f"The champion's task is {_worded(own)}, the candidate's {_worded(wanted)}: no rows can compare them.",
+            "Give the new task another `name:`.",
         )
     if own.classes == wanted.classes:
         return scores
@@ -157,6 +158,10 @@ def _aligned(scores: np.ndarray, own: Task, wanted: Task) -> np.ndarray:
         if label in own.classes:
             aligned[:, index] = scores[:, own.classes.index(label)]
     return aligned
+
+
+def _worded(task: Task) -> str:
+    return f"{task.kind} of {task.target}" + ("" if task.at_least is None else f" at least {task.at_least:g}")
 
 
 @functools.lru_cache(maxsize=4)

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from raymill.checkpoint import Checkpoint, Checkpoints
-from raymill.errors import DataError, UserError
+from raymill.errors import DataError, MachineError, UserError
 from raymill.history import EpochRecord
 from raymill.models import has_batch_statistics, load_weights, parameter_groups
 from raymill.order import EpochOrder, Order
@@ -44,13 +44,17 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """How training ended; the model holds the weights of `best_epoch` unless it was interrupted."""
+    """How training ended; the model holds the weights of `best_epoch` unless it was interrupted.
+
+    `notes` are what was said on the way, for a caller that could not hear it.
+    """
 
     status: Status
     epochs: int
     steps: int
     best_epoch: int
     best_loss: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +91,7 @@ class Loop:
     hooks: Hooks
     progress: Progress = field(default_factory=Progress)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.world.size > 1 and has_batch_statistics(self.model):
@@ -109,6 +114,7 @@ class Loop:
         """Trains from the newest checkpoint to the last epoch, an early stop or an interruption."""
         self.world.broadcast(list(self.model.state_dict().values()))
         self._restore()
+        self._require_same_step()
         while self.progress.epoch < self.recipe.epochs and not self.progress.stopped_early:
             if not self._train_epoch(self.order.epoch(self.progress.epoch)):
                 self._save()
@@ -248,7 +254,7 @@ class Loop:
         checkpoint, torn = self.hooks.checkpoints.newest()
         if self.world.leads:
             for name in torn:
-                self.hooks.say(f"checkpoint {name} is damaged; using the one before it")
+                self._say(f"checkpoint {name} is damaged; using the one before it")
         if checkpoint is None:
             return
         self.progress = Progress(**checkpoint.facts)
@@ -261,7 +267,21 @@ class Loop:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
         if self.world.leads:
-            self.hooks.say(f"continuing from step {checkpoint.step}, in epoch {self.progress.epoch + 1}")
+            self._say(f"continuing from step {checkpoint.step}, in epoch {self.progress.epoch + 1}")
+
+    def _require_same_step(self) -> None:
+        """Ranks each read the newest checkpoint; another writer in that moment must not set them apart."""
+        step = self.progress.global_step
+        total, squares = self.world.sums([step, step**2])
+        if squares * self.world.size != total**2:
+            raise MachineError(
+                f"The ranks restored different checkpoints; rank {self.world.rank} has step {step}.",
+                "Another process writes into this run; when it has ended, type the same command again.",
+            )
+
+    def _say(self, note: str) -> None:
+        self.notes.append(note)
+        self.hooks.say(note)
 
     def _result(self, status: Status) -> Fit:
         done = self.progress
@@ -271,6 +291,7 @@ class Loop:
             steps=done.global_step,
             best_epoch=done.best_epoch,
             best_loss=done.best_loss,
+            notes=tuple(self.notes),
         )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from raymill.lease import lease
 from raymill.spec import Spec
 from raymill.store import Store
 
@@ -77,8 +79,25 @@ class Run:
         path = f"{self.folder}/train.json"
         return Trained(**self.store.read_json(path)) if self.store.exists(path) else None
 
+    def has_trained(self, epochs: int) -> bool:
+        """Whether nothing is left of a training of so many epochs."""
+        trained = self.trained()
+        return trained is not None and (trained.status == "stopped early" or trained.epochs >= epochs)
+
+    def lease(self) -> AbstractContextManager[None]:
+        """Keeps other processes from training this run while the block runs."""
+        return lease(self.store, f"{self.folder}/lease.json", f"The run {self.name}")
+
+    def is_tracked(self, trained: Trained) -> bool:
+        """Whether the tracker has been told all of a finished training."""
+        path = f"{self.folder}/tracked.json"
+        return self.store.exists(path) and self.store.read_json(path) == {"digest": trained.digest}
+
+    def mark_tracked(self, trained: Trained) -> None:
+        self.store.write_json(f"{self.folder}/tracked.json", {"digest": trained.digest})
+
     def conclude(self, trained: Trained) -> None:
-        """Writes the manifest: from here on the run is finished."""
+        """Writes the manifest: from here on the model is trained; the run is finished with its baselines."""
         self.store.write_json(f"{self.folder}/train.json", asdict(trained))
 
     def save_spec(self, resolved: dict[str, Any]) -> None:
