@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import pickle
 from datetime import datetime
@@ -101,3 +102,31 @@ def test_problems_are_limited_and_the_error_counts_and_pickles() -> None:
     assert error.what == caught.value.what and error.what.startswith("Row 0, column 'age': expected a finite number")
     assert len(error.what) < 300
     json.dumps(error.problems)
+
+
+def test_the_nearest_name_of_a_misspelt_key_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    nearest = difflib.get_close_matches
+    monkeypatch.setattr(difflib, "get_close_matches", lambda key, *a, **kw: asked.append(key) or nearest(key, *a, **kw))
+    problems = refused([{"agee": 1}] * 5_000)
+    assert asked == ["agee"]
+    assert [problem["row"] for problem in problems] == list(range(100))
+    assert "did you mean 'age'?" in problems[99]["problem"]
+
+
+def test_of_many_unknown_keys_only_those_that_are_shown_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(difflib, "get_close_matches", lambda key, *a, **kw: asked.append(key) or [])
+    refused([{f"key{i}": 1} for i in range(5_000)])
+    assert len(asked) == 100
+
+
+def test_one_bad_cell_among_many_is_found_without_reading_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from raymill import json_rows
+
+    calls: list[int] = []
+    cells = json_rows._cells
+    monkeypatch.setattr(json_rows, "_cells", lambda values, kind: calls.append(len(values)) or cells(values, kind))
+    problems = refused([{"age": 1.0}] * 4_999 + [{"debt": "x"}])
+    assert [(p["row"], p["column"]) for p in problems] == [(4_999, "debt")]
+    assert len(calls) < 50
