@@ -1,13 +1,15 @@
 """The store: a folder or an s3:// prefix that holds all state, and the only file that touches either.
 
 A path inside a store is relative, with forward slashes. A write is whole or absent: a local file is written
-under a temporary name in its folder and renamed; an S3 object appears when its upload is complete.
+under a temporary name in its folder, brought to the disk and renamed, so that a name never stands for less than was
+written, even after a power loss; an S3 object appears when its upload is complete.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from raymill.errors import StoreError
 _REMEDY = (
     "Check that it exists, that you may read and write it, and that its disk has room; then type the command again."
 )
+_REMAKE = "Delete that file and type the command again: what it held is made anew."
 _PARTIAL = ".partial"
 
 
@@ -82,7 +85,14 @@ class Store:
             sink.write(data)
 
     def read_json(self, path: str) -> Any:
-        return json.loads(self.read_bytes(path))
+        """What a JSON file says. Raises StoreError naming a file that is not JSON."""
+        data = self.read_bytes(path)
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise StoreError(
+                f"{self.uri}/{path} is damaged, not the JSON that was written: {error}.", _REMAKE
+            ) from error
 
     def write_json(self, path: str, value: Any) -> None:
         self.write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
@@ -90,6 +100,16 @@ class Store:
     def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
         with self._translated("read", path), self.open(path) as source:
             return pq.read_table(source, columns=columns)
+
+    def rows_of(self, path: str) -> int:
+        """The rows of a Parquet file, from its footer alone. Raises StoreError naming a file that has none."""
+        try:
+            with self.reading(path) as source:
+                return int(pq.read_metadata(source).num_rows)
+        except pa.ArrowInvalid as error:
+            raise StoreError(
+                f"{self.uri}/{path} is damaged, not the Parquet that was written: {error}.", _REMAKE
+            ) from error
 
     def write_table(self, path: str, table: pa.Table) -> int:
         """Writes Parquet, whole or not at all; returns its size in bytes."""
@@ -127,6 +147,7 @@ class Store:
             try:
                 with filesystem.open_output_stream(partial) as sink:
                     yield sink
+                _bring_to_disk(partial)
                 Path(partial).replace(final)
             finally:
                 Path(partial).unlink(missing_ok=True)
@@ -203,3 +224,12 @@ class Store:
         except OSError as error:
             where = f"{self.uri}/{path}" if path else self.uri
             raise StoreError(f"Could not {verb} {where}: {error}.", _REMEDY) from error
+
+
+def _bring_to_disk(path: str) -> None:
+    """Waits until a file's content would outlive a power loss, as its new name might without it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

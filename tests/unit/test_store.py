@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -140,3 +141,29 @@ def test_what_a_link_leads_to_outside_is_not_held(store: Store, tmp_path_factory
     store.local_path("a/out").symlink_to(outside)
     assert store.holds("a/b") and store.holds("a/in/b") and store.holds("not/there")
     assert not store.holds("a/out") and not store.holds("a/out/b") and not store.holds("../b")
+
+
+@pytest.mark.parametrize("data", [b"", b'{"a": 1', b"\xff\xfe"])
+def test_a_damaged_json_file_is_named(store: Store, tmp_path: Path, data: bytes) -> None:
+    store.write_bytes("a/manifest.json", data)
+    with pytest.raises(StoreError, match=rf"{tmp_path}/a/manifest\.json is damaged.*\nDelete that file"):
+        store.read_json("a/manifest.json")
+
+
+def test_the_rows_of_a_table_are_told_by_its_footer_and_a_damaged_one_is_named(store: Store, tmp_path: Path) -> None:
+    store.write_table("t.parquet", TABLE)
+    assert store.rows_of("t.parquet") == 3
+    store.write_bytes("torn.parquet", b"PAR1 half")
+    with pytest.raises(StoreError, match=rf"{tmp_path}/torn\.parquet is damaged"):
+        store.rows_of("torn.parquet")
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bool] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(store.exists("manifest.json"))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.write_json("manifest.json", {})
+    assert synced == [False]
