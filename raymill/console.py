@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
+from raymill.loggable import without_userinfo
+
 _REDRAW_EVERY_S = 0.1
 _LINE_EVERY_S = 10.0
 _BAR_CELLS = 24
@@ -21,7 +23,8 @@ class Console:
         self.live = self.stream.isatty()
 
     def say(self, text: str) -> None:
-        """Prints one finished line."""
+        """Prints one finished line; no URI in it shows a password."""
+        text = without_userinfo(text)
         self.stream.write(f"\r\x1b[K{text}\n" if self.live else f"{text}\n")
         self.stream.flush()
 

@@ -13,17 +13,21 @@ from typing import Any
 _MAX_KEY_CHARS = 250
 _MAX_PARAM_CHARS = 6000
 _MAX_TAG_CHARS = 8000
-_USERINFO = re.compile(r"([A-Za-z][\w+.-]*://)[^/\s\"'<>]*@")
+# A password may hold a slash, as the keys of S3 do; but what follows `host:` and begins as a port is a path.
+_USERINFO = re.compile(r"([A-Za-z][\w+.-]*://)(?:[^/\s\"'<>]*@|[^/\s\"'<>@:\[]*:(?!\d{1,5}[/?#])[^\s\"'<>@]*@)")
+_QUERY_SECRET = re.compile(
+    r"([?&][\w.-]*(?:token|secret|passw|pwd|signature|credential|auth|key|sig)[\w.-]*=)[^&#\s\"'<>]+", re.IGNORECASE
+)
 _NOT_IN_KEYS = re.compile(r"[^\w.\- :]")
 
 
 def without_userinfo(text: str) -> str:
-    """A text in which `user:password@` is gone from every URI."""
-    return _USERINFO.sub(r"\1", text)
+    """A text in which `user:password@` is gone from every URI, and the values of `?token=` and its like are `***`."""
+    return _QUERY_SECRET.sub(r"\1***", _USERINFO.sub(r"\1", text))
 
 
 def scrubbed(value: Any) -> Any:
-    """A JSON value in which `user:password@` is gone from every URI in a string."""
+    """A JSON value in which no URI in a string holds a user, a password or a token."""
     if isinstance(value, str):
         return without_userinfo(value)
     if isinstance(value, Mapping):

@@ -16,7 +16,7 @@ from raymill.bundle import Bundle
 from raymill.checkpoint import Checkpoints
 from raymill.errors import RaymillError, SpecError
 from raymill.history import HistoryWriter
-from raymill.loggable import scrubbed
+from raymill.loggable import scrubbed, without_userinfo
 from raymill.loop import Fit, Hooks, Loop
 from raymill.metrics import measure
 from raymill.models import build_model, default_learning_rate, is_from_imported_code
@@ -117,7 +117,7 @@ def _conclude(assignment: Assignment, prepared: Prepared, run: Run, loop: Loop, 
         lineage={
             "run": run.name,
             "run_id": assignment.run_id,
-            "dataset_uri": prepared.uri,
+            "dataset_uri": without_userinfo(prepared.uri),
             "dataset_fingerprint": prepared.fingerprint,
             "split": prepared.split,
             "git_commit": assignment.git_commit,

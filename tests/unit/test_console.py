@@ -21,6 +21,12 @@ def test_a_line_is_a_line() -> None:
     assert shown.getvalue() == "prepare   done\n"
 
 
+def test_a_line_shows_no_password() -> None:
+    shown = io.StringIO()
+    Console(shown).say("error: Could not read s3://KEY:SEC/RET@bucket/a.\nSee https://h/?token=abc")
+    assert shown.getvalue() == "error: Could not read s3://bucket/a.\nSee https://h/?token=***\n"
+
+
 def test_nothing_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     Console().say("hello")
     assert capsys.readouterr() == ("", "hello\n")

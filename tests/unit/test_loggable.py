@@ -18,6 +18,19 @@ from raymill.loggable import flat_params, key_of, scrubbed, without_userinfo
         ("mail ann@example.org", "mail ann@example.org"),
         ("sqlite:////folder@home/x.db", "sqlite:////folder@home/x.db"),
         ('{"a":"http://host","b":"x@y"}', '{"a":"http://host","b":"x@y"}'),
+        ("s3://KEY:SEC/RET+/x=@bucket/data", "s3://bucket/data"),
+        ("no s3://KEY:SEC/RET@bucket/a: denied", "no s3://bucket/a: denied"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+        ("http://[::1]:5000/a@b", "http://[::1]:5000/a@b"),
+        ("models:/flights@champion", "models:/flights@champion"),
+        ("https://h/x?a=1&token=abc&b=2", "https://h/x?a=1&token=***&b=2"),
+        (
+            "https://h/x?X-Amz-Signature=ab%2F&X-Amz-Credential=c/d.",
+            "https://h/x?X-Amz-Signature=***&X-Amz-Credential=***",
+        ),
+        ("s3://b/p?access_key=AK&secret_key=S/K&region=eu", "s3://b/p?access_key=***&secret_key=***&region=eu"),
+        ("https://h/x?sig=abc#part", "https://h/x?sig=***#part"),
+        ("what is this? token = 5", "what is this? token = 5"),
     ],
 )
 def test_user_and_password_leave_every_uri_and_nothing_else_does(text: str, expected: str) -> None:
