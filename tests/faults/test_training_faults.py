@@ -105,6 +105,7 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_as_if_undisturbed(tmp_path
     report, log = scene.finish(scene.type(*scene.command(workers=2, rank=1)))
     assert scene.marker.exists()
     assert "lost a worker" in log
+    assert "continuing from step 25" in log
     assert_same((scene, report), undisturbed(2))
 
 
@@ -125,7 +126,8 @@ def test_a_killed_driver_of_two_workers_continues_when_the_command_is_typed_agai
     first = scene.type(*scene.command(workers=2, driver=True))
     first.communicate(timeout=240)
     assert first.returncode == -signal.SIGKILL
-    report, _ = scene.finish(scene.type(*scene.command(workers=2, driver=True)))
+    report, log = scene.finish(scene.type(*scene.command(workers=2, driver=True)))
+    assert "continuing from step 25" in log
     assert_same((scene, report), undisturbed(2))
 
 

@@ -205,3 +205,36 @@ def test_more_epochs_extend_the_run_and_a_retrained_model_is_gated(walked: Walke
     assert "continuing from step" in said.getvalue()
     assert done.promotion.version.number == 2
     assert done.evaluation.champion == walked.walk.evaluation.metrics
+    again = walk(longer, "promote", Console(said := io.StringIO()))
+    assert again.evaluation == done.evaluation
+    assert "evaluate  already done" in said.getvalue()
+
+
+def test_a_champion_that_changed_since_the_evaluation_is_not_replaced(walked: Walked) -> None:
+    from dataclasses import replace
+
+    from jobs.promote import promote
+
+    longer = walked.spec.model_copy(update={"train": walked.spec.train.model_copy(update={"epochs": 5})})
+    done = walk(longer, "evaluate", Console(io.StringIO()))
+    stale = replace(done.evaluation, champion_digest="0" * 64)
+    promotion = promote(longer, done.prepared, done.trained, stale, Console(io.StringIO()))
+    assert promotion.decision.decision == "keep"
+    assert "changed since the evaluation" in promotion.decision.reason
+
+
+def test_a_champion_of_another_split_is_said_to_have_seen_the_test_rows(walked: Walked) -> None:
+    split = walked.spec.data.split.model_copy(update={"train": 0.6, "validation": 0.2, "test": 0.2})
+    moved = walked.spec.model_copy(update={"data": walked.spec.data.model_copy(update={"split": split})})
+    done = walk(moved, "promote", Console(io.StringIO()))
+    assert "may have seen these test rows" in done.promotion.decision.reason
+
+
+def test_a_run_that_died_before_its_baselines_gets_them_from_the_same_command(walked: Walked) -> None:
+    from raymill.baselines import has_baselines
+    from raymill.run import Run
+
+    run = Run.of(walked.spec, walked.walk.prepared)
+    run.store.delete(run.baselines)
+    walk(walked.spec, "evaluate", Console(io.StringIO()))
+    assert has_baselines(run.store, run.baselines)
