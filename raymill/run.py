@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from raymill.lease import lease
+from raymill.record import record_of, require_format
 from raymill.spec import Spec
 from raymill.store import Store
 
 if TYPE_CHECKING:
     from raymill.prepared import Prepared
 
+FORMAT = 1
 _CHANGEABLE = {"epochs", "workers", "cpus_per_worker", "gpus_per_worker", "checkpoint_every"}
 
 
@@ -75,9 +77,12 @@ class Run:
         return self.store.child(f"{self.folder}/bundles/{steps}")
 
     def trained(self) -> Trained | None:
-        """The manifest of the finished run, or None."""
+        """The manifest of the finished run, or None. Raises DataError for one that another version wrote."""
         path = f"{self.folder}/train.json"
-        return Trained(**self.store.read_json(path)) if self.store.exists(path) else None
+        if not self.store.exists(path):
+            return None
+        shown = f"{self.store.uri}/{path}"
+        return record_of(Trained, require_format(self.store.read_json(path), FORMAT, shown), shown)
 
     def has_trained(self, epochs: int) -> bool:
         """Whether nothing is left of a training of so many epochs."""
@@ -98,7 +103,7 @@ class Run:
 
     def conclude(self, trained: Trained) -> None:
         """Writes the manifest: from here on the model is trained; the run is finished with its baselines."""
-        self.store.write_json(f"{self.folder}/train.json", asdict(trained))
+        self.store.write_json(f"{self.folder}/train.json", {"format": FORMAT} | asdict(trained))
 
     def save_spec(self, resolved: dict[str, Any]) -> None:
         self.store.write_json(f"{self.folder}/spec.json", resolved)

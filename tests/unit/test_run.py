@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from raymill.errors import DataError
 from raymill.run import Run, Trained
 from tests.recipes import spec_of
 
@@ -83,6 +84,22 @@ def test_a_run_is_finished_when_its_manifest_is_there(run: Run) -> None:
     assert run.trained() is None
     run.conclude(trained(run))
     assert run.trained() == trained(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"format": 99}, "has the format 99"),
+        ({"format": None}, "has the format None"),
+        ({"colour": "red"}, "has a field 'colour'"),
+    ],
+)
+def test_a_manifest_of_another_version_says_so_and_names_the_file(run: Run, change: Any, found: str) -> None:
+    run.conclude(trained(run))
+    path = f"{run.folder}/train.json"
+    run.store.write_json(path, run.store.read_json(path) | change)
+    with pytest.raises(DataError, match=rf"{path} was written by another version of raymill: it {found}"):
+        run.trained()
 
 
 def test_a_longer_training_has_a_bundle_of_its_own(run: Run) -> None:
