@@ -11,6 +11,7 @@ a writer was killed, one record per epoch without a gap, and of a repeated epoch
 from __future__ import annotations
 
 import bisect
+import contextlib
 import itertools
 import sys
 import time
@@ -19,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from raymill.errors import StoreError
+from raymill.record import record_of
 from raymill.store import Store
 
 _FLUSH_EVERY_S = 1.0
@@ -40,10 +42,6 @@ class EpochRecord:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> EpochRecord:
-        return cls(**data)
 
 
 class HistoryWriter:
@@ -67,20 +65,22 @@ class HistoryWriter:
         self._pending.append(record)
         self._newest_epoch = record.epoch
         if self._clock() >= self._flush_due_s:
-            self.flush()
+            with contextlib.suppress(StoreError):  # it stays pending, and training need not die of it
+                self.flush()
 
     def flush(self) -> None:
-        """Writes what is pending now; on a store error it stays pending, since training need not die of it."""
+        """Writes what is pending now. Raises StoreError when that fails, naming the object; it stays pending.
+
+        A checkpoint after a failed flush would leave a gap for ever if its writer died then, so there is none.
+        """
         try:
             self._write()
-        except StoreError:
-            pass  # tried again by the next flush; `close` raises
         finally:
             self._flush_due_s = self._clock() + _FLUSH_EVERY_S
 
     def close(self) -> None:
-        """Writes what is pending. Raises StoreError when that fails, naming the object."""
-        self._write()
+        """Writes what is pending at the end, as `flush` does."""
+        self.flush()
 
     def _write(self) -> None:
         if not self._pending:
@@ -96,12 +96,13 @@ class HistoryWriter:
 
 
 def read_history(store: Store, folder: str, after_epoch: int = 0) -> list[EpochRecord]:
-    """The records of epochs after `after_epoch`, in order, each epoch once. Raises StoreError."""
+    """The records of epochs after `after_epoch`, in order, each epoch once. Raises StoreError, DataError."""
     starts = _starts(store, folder)
     oldest = max(bisect.bisect_right(starts, after_epoch + 1) - 1, 0)
     records: list[EpochRecord] = []
     for start, end in itertools.pairwise([*starts[oldest:], sys.maxsize]):
-        found = [EpochRecord.from_json(data) for data in store.read_json(_path(folder, start))]
+        path = _path(folder, start)
+        found = [record_of(EpochRecord, data, f"{store.uri}/{path}") for data in store.read_json(path)]
         records += [r for r in found if after_epoch < r.epoch < end]
     return records
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raymill.errors import StoreError
+from raymill.errors import DataError, StoreError
 from raymill.history import EpochRecord, HistoryWriter, read_history
 from raymill.store import Store
 
@@ -73,8 +73,10 @@ def names(store: Store) -> list[str]:
     return [f.path.removeprefix("history/") for f in store.files("history")]
 
 
-def test_a_record_survives_json() -> None:
-    assert EpochRecord.from_json(record(3).to_json()) == record(3)
+def test_a_record_of_another_version_names_its_object(store: Store) -> None:
+    store.write_json("history/000001.json", [record(1).to_json() | {"colour": "red"}])
+    with pytest.raises(DataError, match=r"history/000001\.json was written by another version.*'colour'"):
+        read_history(store, "history")
 
 
 def test_no_history_is_an_empty_history(store: Store) -> None:
@@ -177,3 +179,13 @@ def test_a_store_that_stays_down_is_told_at_the_close(tmp_path: Path) -> None:
     writer.add(record(1))
     with pytest.raises(StoreError, match=r"history/000001\.json"):
         writer.close()
+
+
+def test_a_flush_that_fails_is_told_so_that_no_checkpoint_follows_it(tmp_path: Path) -> None:
+    store = FailingStore(str(tmp_path), failures=2)
+    writer = HistoryWriter(store, "history", Clock())
+    writer.add(record(1))
+    with pytest.raises(StoreError, match=r"history/000001\.json"):
+        writer.flush()
+    writer.flush()
+    assert epochs(store) == [1]
