@@ -128,7 +128,7 @@ def test_a_champions_classes_are_put_in_the_candidates_order() -> None:
 
 def test_a_champion_of_another_kind_is_refused() -> None:
     classes = Task(kind="classification", target="y", classes=("a", "b"))
-    with pytest.raises(DataError, match="The champion does regression, the candidate classification"):
+    with pytest.raises(DataError, match="champion's task is regression of y, the candidate's classification of y"):
         _aligned(np.zeros(1), Task(kind="regression", target="y"), classes)
 
 
