@@ -5,6 +5,7 @@ Text becomes a `Spec` once, in `raymill.spec_text`; everything after works on th
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -46,9 +47,9 @@ class Mistake(ValueError):
 
 
 class Section(BaseModel):
-    """Frozen, and strict about its keys."""
+    """Frozen, and strict about its keys; its numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
 
 
 class Threshold(Section):
@@ -119,6 +120,13 @@ class FeaturesSpec(BaseModel):
     @property
     def types(self) -> dict[str, FeatureType]:
         return {name: feature.type for name, feature in (self.__pydantic_extra__ or {}).items()}
+
+    @model_validator(mode="after")
+    def _typed_or_ignored(self) -> FeaturesSpec:
+        for name in self.ignore:
+            if name in self.types:
+                raise Mistake((name,), "this column has a type and is in features.ignore too; keep one of them")
+        return self
 
 
 class LinearSpec(Section):
@@ -199,7 +207,7 @@ class TrainSpec(Section):
     @field_validator("checkpoint_every", mode="before")
     @classmethod
     def _cadence(cls, value: Any) -> str | int:
-        if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?s", value):
+        if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?s", value) and 0 < float(value[:-1]) < math.inf:
             return value
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
@@ -282,9 +290,16 @@ class Spec(Section):
         return self
 
     @model_validator(mode="after")
-    def _target_is_no_feature(self) -> Spec:
-        if self.task.column in self.features.types:
-            raise Mistake(("features", self.task.column), "this column is the target")
+    def _target_has_no_other_part(self) -> Spec:
+        """A row's place may not hang on what is to be predicted, and the target is no feature."""
+        target = self.task.column
+        if target in self.features.types:
+            raise Mistake(("features", target), "this column is the target")
+        if target in self.data.key:
+            index = self.data.key.index(target)
+            raise Mistake(("data", "key", index), f"{target!r} is the target; a key is of other columns")
+        if target == self.data.split.column:
+            raise Mistake(("data", "split", "column"), f"{target!r} is the target; split by another column")
         return self
 
     def to_json(self) -> dict[str, Any]:

@@ -67,7 +67,15 @@ def _tracking_beside(uri: str, folder: Path) -> str:
 
 
 def _beside(path: str, folder: Path) -> str:
-    return path if "://" in path else str(folder / Path(path).expanduser())
+    if "://" in path:
+        return path
+    try:
+        return str(folder / Path(path).expanduser())
+    except RuntimeError:
+        raise SpecError(
+            f"The path {path} names the home folder of a user who is not on this machine.",
+            f"Write the whole path, or ./{path} for a name that begins with a tilde.",
+        ) from None
 
 
 def _parse_yaml(text: str, name: str) -> tuple[dict[str, Any], Places]:

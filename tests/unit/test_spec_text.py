@@ -301,3 +301,51 @@ def test_a_cadence_is_seconds_or_steps() -> None:
     assert parse(FIRST + "train: {checkpoint_every: 90s}").train.checkpoint_every_s == 90.0
     by_steps = parse(FIRST + "train: {checkpoint_every: 500}").train
     assert (by_steps.checkpoint_every_steps, by_steps.checkpoint_every_s) == (500, None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ("train: {optimizer: {lr: .inf}}", "train.optimizer.lr"),
+        ("train: {gradient_clip: .nan}", "train.gradient_clip"),
+        ("evaluate: {gate: {min_gain: .nan}}", "evaluate.gate.min_gain"),
+        ("serve: {cpus: .inf}", "serve.cpus"),
+    ],
+)
+def test_a_number_is_finite(lines: str, key: str) -> None:
+    (line,) = mistakes(FIRST + lines)
+    assert line.startswith(f"f.yaml:5: {key} should be a finite number, found ")
+
+
+def test_a_threshold_is_finite() -> None:
+    (line,) = mistakes(FIRST, "task.target={column: delay, at_least: .nan}")
+    assert "task.target.at_least should be a finite number, found nan." in line
+
+
+def test_a_checkpoint_cadence_is_more_than_no_time() -> None:
+    for value in ("0s", "0.0s", "0", f"1{'0' * 400}s"):
+        (line,) = mistakes(FIRST, f"train.checkpoint_every={value}")
+        assert "write seconds as 60s or steps as 500" in line
+
+
+def test_the_target_is_no_key_and_no_split_column() -> None:
+    where = "override data"
+    assert mistakes(FIRST, "data.key=[id, late]") == [
+        f"{where}.key=[id, late]: data.key.1: 'late' is the target; a key is of other columns."
+    ]
+    for by in ("group", "time"):
+        (line,) = mistakes(FIRST, f"data.split={{by: {by}, column: late}}")
+        assert line.endswith("data.split.column: 'late' is the target; split by another column.")
+
+
+def test_a_column_is_typed_or_ignored() -> None:
+    assert mistakes(FIRST + "features:\n  ignore: [day]\n  day: {type: category}\n") == [
+        "f.yaml:7: features.day: this column has a type and is in features.ignore too; keep one of them."
+    ]
+
+
+@pytest.mark.parametrize("key", ["store", "data.source", "tracking"])
+def test_the_home_of_a_user_who_is_not_there_is_a_mistake(key: str) -> None:
+    value = "~nobody-here/x.csv"
+    (line,) = mistakes(FIRST, f"{key}={'sqlite:///' if key == 'tracking' else ''}{value}")
+    assert line == f"The path {value} names the home folder of a user who is not on this machine."
