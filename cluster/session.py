@@ -17,22 +17,23 @@ import contextlib
 import importlib.util
 import json
 import logging
+import math
 import os
 import shutil
-import signal
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.stopping import sigterm_as_ctrl_c, take_sigterm
 from raymill.console import Console
 from raymill.errors import ResourceError
 
 KEEP_ALIVE_S = 20
 DRAIN_S = 25
 _HAPROXY_THREADS = 4
+_ROUNDING = 1e-9
 _INSIDE_A_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
@@ -50,14 +51,15 @@ def open_session(
 ) -> Iterator[Session]:
     """Starts an embedded Ray, or joins the one at `join`; ends or leaves it with the block, whatever ends the block.
 
-    Raises ResourceError when RAY_ADDRESS contradicts `join`, or when nobody answers there.
+    SIGTERM ends the block as Ctrl-C does. Raises ResourceError when RAY_ADDRESS contradicts `join`, or when nobody
+    answers there.
     """
     address = choose_address(join, os.environ)
     scratch = Path(tempfile.mkdtemp(prefix="rm-", dir="/tmp"))  # short: a Unix socket's path ends at 108 bytes
-    sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        with _environment(_settings(needs_serve, debug), _own(scratch, debug)):
+        with sigterm_as_ctrl_c(), _environment(_settings(needs_serve, debug), _own(scratch, debug)):
             found = _connect(address, debug)
+            take_sigterm()  # from Ray, whose own handler ends the process with exit code 15 and not a word
             if needs_serve and not debug:
                 _quieten_serve()
             if address is not None:
@@ -65,7 +67,6 @@ def open_session(
             yield Session(address=found, joined=address is not None)
     finally:
         _close()
-        _restore(sigterm)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -78,27 +79,47 @@ def choose_address(join: str | None, environ: Mapping[str, str]) -> str | None:
         return named
     raise ResourceError(
         f"RAY_ADDRESS is {named}, but this command is to run on {join or 'an embedded Ray'}.",
-        f"Unset RAY_ADDRESS, or pass --on {named}.",
+        "Unset RAY_ADDRESS and type the command again.",
     )
 
 
-def check_resources(cpus: float, gpus: float) -> None:
-    """Raises ResourceError when no node of the connected Ray could ever give one process this much."""
+def check_resources(cpus: float, gpus: float, count: int = 1) -> None:
+    """Raises ResourceError when the connected Ray could never give `count` processes this much each."""
     import ray
 
-    check_nodes([node["Resources"] for node in ray.nodes() if node["Alive"]], cpus, gpus)
+    check_nodes([node["Resources"] for node in ray.nodes() if node["Alive"]], cpus, gpus, count)
 
 
-def check_nodes(nodes: list[dict[str, float]], cpus: float, gpus: float) -> None:
-    """Raises ResourceError when no node, each its total resources by name, holds `cpus` and `gpus` together."""
-    if any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+def check_nodes(nodes: list[dict[str, float]], cpus: float, gpus: float, count: int = 1) -> None:
+    """Raises ResourceError when nodes, each its total resources by name, don't hold `count` processes at a time.
+
+    A process needs its `cpus` and `gpus` on one node; what others hold at the moment does not count.
+    """
+    room = sum(_room(node, cpus, gpus) for node in nodes)
+    if room >= count:
         return
+    if room:
+        raise ResourceError(
+            f"{count} processes ask for {cpus:g} CPUs and {gpus:g} GPUs each, and the {len(nodes)} nodes, with "
+            f"{_total(nodes, 'CPU'):g} CPUs and {_total(nodes, 'GPU'):g} GPUs together, hold {room} of them.",
+            "Ask for fewer, or for less each, in the spec, or use a larger machine.",
+        )
     largest = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
     raise ResourceError(
         f"One process asks for {cpus:g} CPUs and {gpus:g} GPUs, and no node has them: "
         f"the largest of {len(nodes)} has {largest.get('CPU', 0):g} CPUs and {largest.get('GPU', 0):g} GPUs.",
-        "Ask for less in the spec, or name a larger cluster with --on.",
+        "Ask for less in the spec, or use a larger machine.",
     )
+
+
+def _room(node: dict[str, float], cpus: float, gpus: float) -> float:
+    """How many processes an empty node holds: a whole number, or infinity where they ask for nothing."""
+    asked = ((node.get("CPU", 0), cpus), (node.get("GPU", 0), gpus))
+    return min((math.floor(has / each + _ROUNDING) for has, each in asked if each > 0), default=math.inf)
+
+
+def _total(nodes: list[dict[str, float]], name: str) -> float:
+    return sum(node.get(name, 0) for node in nodes)
 
 
 def _settings(needs_serve: bool, debug: bool) -> dict[str, str]:
@@ -186,6 +207,8 @@ def _connect(address: str | None, debug: bool) -> str:
         raise ResourceError(
             f"There is no Ray at {address}: {error}.", "Check the address, and that its head node is up."
         ) from error
+    except SystemExit as error:
+        raise KeyboardInterrupt from error  # a SIGTERM while Ray starts, which takes it for itself
     return str(ray.get_runtime_context().gcs_address)
 
 
@@ -200,9 +223,3 @@ def _close() -> None:
     import ray
 
     ray.shutdown()
-
-
-def _restore(sigterm: signal.Handlers | object) -> None:
-    """Ray takes SIGTERM over for itself."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, sigterm)  # type: ignore[arg-type]

@@ -1,13 +1,40 @@
-"""Ctrl-C and SIGTERM: the first asks, the second insists."""
+"""Ctrl-C and SIGTERM: they mean the same, and where work can be kept the first asks and the second insists."""
 
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from raymill.console import Console
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Inside the block SIGTERM raises KeyboardInterrupt; does nothing outside the main thread."""
+    before = signal.getsignal(signal.SIGTERM)
+    take_sigterm()
+    try:
+        yield
+    finally:
+        _set_sigterm(before)
+
+
+def take_sigterm() -> None:
+    """Lets SIGTERM raise KeyboardInterrupt, whoever has taken it meanwhile."""
+    _set_sigterm(_raise)
+
+
+def _set_sigterm(handler: Any) -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -39,6 +39,33 @@ def test_resources_must_fit_on_one_node() -> None:
         check_nodes([], 1, 0)
 
 
+def test_all_processes_together_must_fit_on_the_nodes() -> None:
+    nodes = [{"CPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}]
+    check_nodes(nodes, 0.5, 0, count=6)
+    check_nodes(nodes, 0, 0.5, count=2)
+    check_nodes([{"CPU": 0.3}], 0.1, 0, count=3)
+    check_nodes(nodes, 0, 0, count=1_000)
+    with pytest.raises(ResourceError) as caught:
+        check_nodes(nodes, 0.75, 0, count=4)
+    assert caught.value.what == (
+        "4 processes ask for 0.75 CPUs and 0 GPUs each, and the 2 nodes, with 3 CPUs and 1 GPUs together, "
+        "hold 3 of them."
+    )
+    with pytest.raises(ResourceError, match=r"^2 processes ask .* hold 1 of them"):
+        check_nodes(nodes, 0.5, 1, count=2)
+    with pytest.raises(ResourceError, match=r"^One process asks for 3 CPUs"):
+        check_nodes(nodes, 3, 0, count=2)
+
+
+def test_no_remedy_names_an_option_that_is_not_there() -> None:
+    with pytest.raises(ResourceError) as caught:
+        choose_address(None, {"RAY_ADDRESS": THERE})
+    assert "--on" not in str(caught.value)
+    with pytest.raises(ResourceError) as caught:
+        check_nodes([], 1, 0)
+    assert "--on" not in str(caught.value)
+
+
 def test_a_users_setting_wins_but_a_sessions_own_does_not_leak_into_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THEIRS", "theirs")
     monkeypatch.setenv("OWN", "another session's")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sys
+import threading
 import time
 
 import pytest
 
-from cluster.stopping import on_interrupt
+from cluster.stopping import on_interrupt, sigterm_as_ctrl_c, take_sigterm
 from raymill.console import Console
 
 
@@ -43,3 +45,37 @@ def test_without_a_signal_nobody_is_asked() -> None:
     with on_interrupt(lambda: asked.append(1), Console(io.StringIO())):
         pass
     assert asked == []
+
+
+def test_sigterm_is_a_ctrl_c_also_after_another_library_took_it() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c():
+        send(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c():
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        take_sigterm()
+        send(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_block_that_asks_first_counts_for_more_than_the_one_around_it() -> None:
+    asked = []
+    with sigterm_as_ctrl_c():
+        with on_interrupt(lambda: asked.append(1), Console(io.StringIO())):
+            send(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGTERM)
+    assert asked == [1]
+
+
+def test_outside_the_main_thread_signals_are_left_alone() -> None:
+    ended = []
+
+    def block() -> None:
+        with sigterm_as_ctrl_c():
+            ended.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=block)
+    thread.start()
+    thread.join()
+    assert ended == [signal.getsignal(signal.SIGTERM)]
