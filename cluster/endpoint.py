@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
@@ -26,7 +27,7 @@ from raymill.errors import DataError, MachineError, RaymillError, ResourceError
 from raymill.spec import Spec
 from raymill.store import Store
 
-__all__ = ["Endpoint", "Front", "deploy_version", "find", "hold", "undeploy"]
+__all__ = ["Endpoint", "Front", "deploy_version", "find", "forget", "hold", "require", "undeploy"]
 
 APPLICATION = "serving.app:build"
 _PUBLIC_WITHIN_S = 300.0
@@ -67,13 +68,14 @@ def deploy_version(
     check_resources(spec.serve.cpus, 0)
     _check_bundle(bundle_uri, digest)
     version = str(version)
-    args = _arguments(spec, version, bundle_uri, digest, run_id)
     store, url = Store(spec.store), _url(spec)
     front = front or Front.start(spec.serve)
     front.wait_for_controller()
     _check_route(spec)
     there = _status(spec.name) is not None
     before = find(store, spec.name) if there else None
+    endpoint_id = before.args.get("endpoint_id") if before is not None else None
+    args = _arguments(spec, version, bundle_uri, digest, run_id, endpoint_id or uuid.uuid4().hex[:12])
     if before is not None and before.args == args:
         console.say(f"{spec.name} version {version} is already served at {url}")
         return Endpoint(name=spec.name, url=url, version=version, changed=False)
@@ -94,13 +96,19 @@ def undeploy(spec: Spec, console: Console) -> None:
     """
     from ray import serve
 
+    store, record = Store(spec.store), require(spec)
+    serve.delete(spec.name, _blocking=False)
+    forget(store, spec.name)
+    console.say(f"{spec.name} is no longer served at {record.url}")
+
+
+def require(spec: Spec) -> EndpointRecord:
+    """The record of the spec's running endpoint. It asks no Ray. Raises ResourceError when there is none."""
     store = Store(spec.store)
     record = find(store, spec.name)
     if record is None:
         raise ResourceError(f"No endpoint {spec.name} is running for the store {store.uri}.", "There is nothing to do.")
-    serve.delete(spec.name, _blocking=False)
-    forget(store, spec.name)
-    console.say(f"{spec.name} is no longer served at {record.url}")
+    return record
 
 
 def hold(spec: Spec, console: Console) -> None:
@@ -122,16 +130,19 @@ def hold(spec: Spec, console: Console) -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        forget(Store(spec.store), spec.name)
+        forget(Store(spec.store), spec.name, ray_address=_ray_address())
 
 
-def _arguments(spec: Spec, version: str, bundle_uri: str, digest: str, run_id: str | None) -> dict[str, Any]:
+def _arguments(
+    spec: Spec, version: str, bundle_uri: str, digest: str, run_id: str | None, endpoint_id: str
+) -> dict[str, Any]:
     return {
         "name": spec.name,
         "version": version,
         "bundle_uri": bundle_uri,
         "digest": digest,
         "run_id": run_id,
+        "endpoint_id": endpoint_id,
         "route": spec.serve.route,
         "min_replicas": spec.serve.replicas.min,
         "max_replicas": spec.serve.replicas.max,
@@ -186,9 +197,10 @@ def _wait_until_public(args: dict[str, Any], url: str, front: Front) -> None:
     replicas or the proxy from starting.
     """
     deadline_s, same, why = time.monotonic() + _PUBLIC_WITHIN_S, 0, ""
+    wanted = {"name": args["name"], "version": args["version"], "id": args["endpoint_id"]}
     while time.monotonic() < deadline_s:
         health = health_of(url)
-        same = same + 1 if health is not None and health.get("version") == args["version"] else 0
+        same = same + 1 if health is not None and wanted.items() <= health.items() else 0
         if same == _SAME_ANSWERS:
             return
         if same == 0:
@@ -216,14 +228,18 @@ def _undone(args: dict[str, Any], cause: RaymillError, before: EndpointRecord | 
     return type(cause)(what, cause.fix)
 
 
-def _record(args: dict[str, Any], url: str) -> EndpointRecord:
+def _ray_address() -> str:
     import ray
 
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def _record(args: dict[str, Any], url: str) -> EndpointRecord:
     return EndpointRecord(
         name=args["name"],
         url=url,
         version=args["version"],
-        ray_address=ray.get_runtime_context().gcs_address,
+        ray_address=_ray_address(),
         pid=os.getpid(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         args=args,

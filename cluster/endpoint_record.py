@@ -18,7 +18,11 @@ _ANSWERS_WITHIN_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRecord:
-    """Who serves a name: `args` are the arguments of its application, `started` is UTC in ISO 8601."""
+    """Who serves a name: `args` are the arguments of its application, `started` is UTC in ISO 8601.
+
+    Their `endpoint_id` is drawn when a name is first served, stays when its version changes, and is what
+    `GET /healthz` answers as `id`.
+    """
 
     name: str
     url: str
@@ -30,9 +34,12 @@ class EndpointRecord:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it is this endpoint that answers at the URL."""
+        """Whether it is this endpoint that answers at the URL, and not a namesake from another store."""
         health = health_of(self.url)
-        return health is not None and health.get("name") == self.name
+        return health is not None and (health.get("name"), health.get("id")) == (
+            self.name,
+            self.args.get("endpoint_id"),
+        )
 
     def write(self, store: Store) -> None:
         store.write_json(_path(self.name), asdict(self))
@@ -40,15 +47,15 @@ class EndpointRecord:
 
 def find(store: Store, name: str) -> EndpointRecord | None:
     """The running endpoint of that name, or None. Raises StoreError."""
-    if not store.exists(_path(name)):
-        return None
-    record = EndpointRecord(**store.read_json(_path(name)))
-    return record if record.is_alive else None
+    record = _read(store, name)
+    return record if record is not None and record.is_alive else None
 
 
-def forget(store: Store, name: str) -> None:
-    """Deletes the record; absent is fine."""
-    store.delete(_path(name))
+def forget(store: Store, name: str, *, ray_address: str | None = None) -> None:
+    """Deletes the record, or with `ray_address` only one of an endpoint on that Ray; absent is fine."""
+    record = _read(store, name)
+    if record is not None and ray_address in (None, record.ray_address):
+        store.delete(_path(name))
 
 
 def health_of(url: str) -> dict[str, Any] | None:
@@ -59,6 +66,10 @@ def health_of(url: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return health if isinstance(health, dict) else None
+
+
+def _read(store: Store, name: str) -> EndpointRecord | None:
+    return EndpointRecord(**store.read_json(_path(name))) if store.exists(_path(name)) else None
 
 
 def _path(name: str) -> str:

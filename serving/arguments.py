@@ -20,6 +20,7 @@ class EndpointArgs(BaseModel):
     bundle_uri: Text
     digest: Text
     run_id: str | None = None
+    endpoint_id: str | None = None
     route: str = "/"
     min_replicas: PositiveInt = 1
     max_replicas: PositiveInt = 1

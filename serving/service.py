@@ -40,7 +40,7 @@ class Service:
         self._prefix = args.route.rstrip("/")
         self._model = json.dumps({"name": args.name, "version": args.version})
         document = openapi(args.name, args.version, args.route, self._schema, model.predictor.task)
-        health = {"status": "ok", "name": args.name, "version": args.version}
+        health = {"status": "ok", "name": args.name, "version": args.version, "id": args.endpoint_id}
         self._routes: dict[str, tuple[str, Handler]] = {
             f"/v1/{args.name}/predict": ("POST", self._predict),
             f"/v1/{args.name}": ("GET", _constant(_card(args, model))),

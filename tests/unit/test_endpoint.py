@@ -4,6 +4,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def healthy() -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(json.dumps({"name": "demo", "version": "1"}).encode())
+            self.wfile.write(json.dumps({"name": "demo", "version": "1", "id": "e1"}).encode())
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -41,7 +42,13 @@ def healthy() -> Iterator[str]:
 
 def _record(url: str, name: str = "demo") -> EndpointRecord:
     return EndpointRecord(
-        name=name, url=url, version="1", ray_address="a:1", pid=1, started="2026-01-01T00:00:00+00:00", args={"x": 1}
+        name=name,
+        url=url,
+        version="1",
+        ray_address="a:1",
+        pid=1,
+        started="2026-01-01T00:00:00+00:00",
+        args={"endpoint_id": "e1"},
     )
 
 
@@ -64,6 +71,21 @@ def test_the_record_of_a_dead_endpoint_or_of_a_port_that_another_took_finds_noth
     _record(healthy, "other").write(store)
     assert find(store, "other") is None
     assert health_of("http://127.0.0.1:9") is None
+
+
+def test_a_namesake_from_another_store_is_not_this_endpoint(tmp_path: Path, healthy: str) -> None:
+    store = Store(str(tmp_path))
+    replace(_record(healthy), args={"endpoint_id": "of another start"}).write(store)
+    assert find(store, "demo") is None
+
+
+def test_only_the_record_of_the_ray_that_ends_is_forgotten(tmp_path: Path, healthy: str) -> None:
+    store = Store(str(tmp_path))
+    _record(healthy).write(store)
+    forget(store, "demo", ray_address="another:1")
+    assert find(store, "demo") is not None
+    forget(store, "demo", ray_address="a:1")
+    assert not store.exists("endpoints/demo.json")
 
 
 def test_a_taken_port_is_refused_with_another_to_try(healthy: str) -> None:
