@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from cluster.noise import WithoutRemarks
+from cluster.stopping import sigterm_as_ctrl_c
 from raymill.console import Console
 from raymill.errors import InternalError, Interrupted, RaymillError
+from raymill.loggable import scrubbed, without_userinfo
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
 
@@ -25,7 +27,10 @@ _WALK = "jobs.run:walk"
 
 
 class Output:
-    """A command's standard output: one JSON object with --json, else what the command is there to print."""
+    """A command's standard output: one JSON object with --json, else what the command is there to print.
+
+    No URI in the object shows a password.
+    """
 
     def __init__(self, stream: TextIO, command: str, as_json: bool) -> None:
         self._stream, self._command, self._as_json = stream, command, as_json
@@ -40,7 +45,7 @@ class Output:
             status = "succeeded" if code == 0 else "interrupted" if code == 130 else "failed"
             elapsed_s = report.get("elapsed_s", {}) | {"total": round(time.monotonic() - self._started_s, 3)}
             document = {"job": self._command, "status": status, **report, "elapsed_s": elapsed_s}
-            self._stream.write(json.dumps(document) + "\n")
+            self._stream.write(json.dumps(scrubbed(document)) + "\n")
             self._stream.flush()
         self._as_json = False
 
@@ -52,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
     console = Console()
     with contextlib.redirect_stdout(sys.stderr if arguments.debug else WithoutRemarks(sys.stderr)):
         try:
-            report, code = arguments.call(arguments, console), 0
+            with sigterm_as_ctrl_c():
+                report, code = arguments.call(arguments, console), 0
         except (RaymillError, KeyboardInterrupt) as error:
             report, code = _explain(error, arguments, console)
         except Exception as error:  # noqa: BLE001 - the last frame: whatever is left is ours to explain
@@ -78,9 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, call, text in (
         ("run", _run, "the whole walk: prepare, train, evaluate, promote, deploy"),
         ("prepare", _step, "the source becomes a prepared dataset"),
-        ("train", _step, "a prepared dataset becomes a bundle"),
-        ("evaluate", _step, "the bundle scores the test rows"),
-        ("promote", _step, "the gate decides who is champion"),
+        ("train", _step, "the prepared dataset becomes a bundle; prepares first where that is not done"),
+        ("evaluate", _step, "the bundle scores the test rows; takes the steps before it that are not done"),
+        ("promote", _step, "the gate decides who is champion; takes the steps before it that are not done"),
         ("deploy", _deploy, "the champion becomes, or replaces, a live endpoint"),
         ("undeploy", _undeploy, "the live endpoint ends"),
         ("predict", _predict, "the champion scores a table of any size"),
@@ -132,7 +138,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     last = "promote" if arguments.no_serve else "deploy"
     with _session(spec, arguments, console, needs_serve=last == "deploy") as session:
         walked = _job(_WALK)(spec, last, console)
-        report: dict[str, Any] = walked.report()
+        report: dict[str, Any] = {"endpoint": None} | walked.report()
         if walked.endpoint is None:
             _tell_no_endpoint(arguments, walked.promotion.champion, console)
         elif arguments.once:
@@ -156,16 +162,17 @@ def _deploy(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     spec = _load(arguments)
     with _session(spec, arguments, console, needs_serve=True) as session:
         endpoint = _job("jobs.deploy:deploy")(spec, console)
-        report = {"endpoint": endpoint.url, "model": {"name": spec.name, "version": endpoint.version}}
+        report = {"endpoint": endpoint.url, "model": {"name": spec.name, "version": int(endpoint.version)}}
         arguments.output.report(report)
         _hold(endpoint, spec, session, console)
     return report
 
 
 def _undeploy(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from cluster.endpoint import undeploy
+    from cluster.endpoint import require, undeploy
 
     spec = _load(arguments)
+    require(spec)
     with _session(spec, arguments, console, needs_serve=True):
         undeploy(spec, console)
     return {"endpoint": None}
@@ -186,7 +193,7 @@ def _status(arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     spec = _load(arguments)
     standing = Standing.of(spec, answers=find(Store(spec.store), spec.name) is not None)
     if not arguments.json:
-        arguments.output.text("".join(f"{line}\n" for line in standing.lines()))
+        arguments.output.text(without_userinfo("".join(f"{line}\n" for line in standing.lines())))
     return standing.to_json()
 
 
@@ -222,16 +229,26 @@ def _load(arguments: argparse.Namespace) -> Spec:
     return load_spec(arguments.spec, arguments.overrides)
 
 
-def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, needs_serve: bool) -> Any:
-    """An embedded Ray; where this spec's endpoint is live already, the Ray that it runs on."""
-    from cluster.endpoint import find
+@contextlib.contextmanager
+def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, needs_serve: bool) -> Iterator[Any]:
+    """An embedded Ray; where this spec's endpoint is live already, the Ray that it runs on.
+
+    The record of an endpoint that ends with an embedded Ray goes before it.
+    """
+    from cluster.endpoint import find, forget
     from cluster.session import open_session
     from raymill.store import Store
 
     threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
-    live = find(Store(spec.store), spec.name)
+    store = Store(spec.store)
+    live = find(store, spec.name)
     join = live.ray_address if live is not None else None
-    return open_session(console, needs_serve=needs_serve, debug=arguments.debug, join=join)
+    with open_session(console, needs_serve=needs_serve, debug=arguments.debug, join=join) as session:
+        try:
+            yield session
+        finally:
+            if needs_serve and not session.joined:
+                forget(store, spec.name, ray_address=session.address)
 
 
 def _import_beside(spec: Spec) -> None:
@@ -254,12 +271,13 @@ def _job(name: str) -> Callable[..., Any]:
 
 
 def _ask_once(walked: Any, console: Console) -> list[Any]:
-    from cluster.sample import ask, rows_as_json
+    """Answers to a few test rows, in the columns of the bundle that is served, which may be an older one's."""
+    from cluster.sample import ask, first_test_rows, rows_as_json
+    from raymill.bundle import Bundle
 
-    prepared = walked.prepared
-    rows = rows_as_json(prepared.schema, prepared.read(prepared.raw_test.shards[0]).slice(0, _SAMPLE_ROWS))
-    url = f"{walked.endpoint.url.rstrip('/')}/v1/{walked.spec.name}/predict"
-    answer = ask(url, rows)
+    champion, url = walked.promotion.champion, walked.endpoint.predict_url
+    schema = Bundle.read(champion.bundle_uri, champion.digest).schema
+    answer = ask(url, rows_as_json(schema, first_test_rows(walked.prepared, _SAMPLE_ROWS)))
     console.say(f"POST {url}")
     for prediction in answer["predictions"]:
         console.say(f"          {json.dumps(prediction)}")
@@ -290,7 +308,7 @@ def _explain(
     error: RaymillError | KeyboardInterrupt, arguments: argparse.Namespace, console: Console
 ) -> tuple[dict[str, Any], int]:
     if arguments.debug:
-        traceback.print_exception(error)
+        console.say("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, KeyboardInterrupt):
         error = Interrupted("Stopped at once.", "Type the same command to continue from the newest checkpoint.")
     console.say(f"error: {error}")

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import urllib.error
 import urllib.request
 from typing import Any
 
 import pyarrow as pa
 
+from raymill.errors import DataError, MachineError
+from raymill.prepared import Prepared
 from raymill.schema import Schema
 
 _TIMEOUT_S = 30.0
+_MOST_SHOWN = 200
+
+
+def first_test_rows(prepared: Prepared, count: int) -> pa.Table:
+    """The first raw test rows, at most `count`, with all columns that the source has."""
+    shard = next(shard for shard in prepared.raw_test.shards if shard.rows)
+    return prepared.read(shard).slice(0, count)
 
 
 def rows_as_json(schema: Schema, table: pa.Table) -> list[dict[str, Any]]:
@@ -19,13 +30,37 @@ def rows_as_json(schema: Schema, table: pa.Table) -> list[dict[str, Any]]:
     return [{name: _cell(value) for name, value in row.items()} for row in conformed.to_pylist()]
 
 
-def ask(url: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Posts rows to an endpoint's predict URL; returns its answer."""
+def ask(url: str, rows: list[dict[str, Any]], timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
+    """Posts rows to an endpoint's predict URL; returns its answer.
+
+    Raises DataError when the endpoint refuses the rows, MachineError when it fails or doesn't answer.
+    """
     body = json.dumps({"rows": rows}).encode()
     request = urllib.request.Request(url, body, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
-        answer: dict[str, Any] = json.load(response)
-        return answer
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+    except urllib.error.HTTPError as error:
+        raise _refused(url, error) from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+        raise MachineError(
+            f"{url} gave no answer: {reason}.", "See the load of this machine, and type the command again."
+        ) from error
+
+
+def _refused(url: str, error: urllib.error.HTTPError) -> DataError | MachineError:
+    with error:
+        text = " ".join(error.read().decode(errors="replace").split())[:_MOST_SHOWN]
+    if error.code < 500:
+        return DataError(
+            f"{url} refused the test rows with status {error.code}: {text}",
+            "Compare them with the model's columns, which GET /v1/NAME lists.",
+        )
+    return MachineError(
+        f"{url} failed with status {error.code}: {text}", "See Ray Serve's logs, and type the command again."
+    )
 
 
 def _cell(value: Any) -> Any:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
+import os
+import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 import yaml
 
-from cluster.cli import Output, _explain, _internal, _parse, _parser, main
+from cluster.cli import Output, _ask_once, _explain, _internal, _parse, _parser, main
+from cluster.endpoint import Endpoint
+from cluster.endpoint_record import EndpointRecord
+from cluster.session import Session
 from raymill.console import Console
 from raymill.errors import (
     DataError,
@@ -23,6 +33,8 @@ from raymill.errors import (
     WorkerLost,
 )
 from raymill.spec import Spec
+from raymill.store import Store
+from tests.bundles import write_bundle
 
 FIRST = "name: flights\ntask: {type: regression, target: delay}\ndata: {source: flights.csv}\n"
 JOB_OPTIONS = ["--debug", "--json"]
@@ -212,3 +224,110 @@ def test_without_json_nothing_is_reported_on_stdout() -> None:
     shown = io.StringIO()
     Output(shown, "train", as_json=False).report({"a": 1})
     assert shown.getvalue() == ""
+
+
+def test_a_report_shows_no_password() -> None:
+    shown = io.StringIO()
+    Output(shown, "train", as_json=True).report({"model": {"uri": "s3://KEY:SEC/RET@bucket/a"}})
+    assert json.loads(shown.getvalue())["model"]["uri"] == "s3://bucket/a"
+
+
+def test_help_says_which_commands_take_the_steps_before_them() -> None:
+    for name in ("train", "evaluate", "promote"):
+        assert "not done" in str(commands_of(_parser())[name].description)
+
+
+@pytest.mark.parametrize("call", ["_run", "_step"])
+def test_sigterm_ends_a_command_as_ctrl_c_does(
+    call: str, spec: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def terminated(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr(f"cluster.cli.{call}", terminated)
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["run" if call == "_run" else "prepare", spec, "--json"]) == 130
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["status"] == "interrupted"
+    assert shown.err.splitlines()[0] == "error: Stopped at once."
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_undeploy_without_an_endpoint_says_so_before_any_ray_starts(
+    spec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["undeploy", spec]) == 2
+    assert "No endpoint flights is running" in capsys.readouterr().err
+
+
+@contextlib.contextmanager
+def no_ray(joined: bool) -> Iterator[Session]:
+    yield Session(address="here:1", joined=joined)
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.session.open_session", lambda console, join, **_: no_ray(join is not None))
+    monkeypatch.setattr("cluster.cli._import_beside", lambda spec: None)
+
+
+class Walked:
+    """A walk as the command line meets it; its endpoint's record is in the store."""
+
+    def __init__(self, spec: Spec, last: str, address: str = "here:1") -> None:
+        self.spec, self.endpoint = spec, None
+        self.promotion = SimpleNamespace(champion=None)
+        if last == "deploy":
+            url = "http://127.0.0.1:9"
+            self.endpoint = Endpoint(name=spec.name, url=url, version="3", changed=True)
+            EndpointRecord(
+                name=spec.name, url=url, version="3", ray_address=address, pid=1, started="now", args={}
+            ).write(Store(spec.store))
+
+    def report(self) -> dict[str, object]:
+        return {"endpoint": self.endpoint.url} if self.endpoint else {}
+
+
+def test_run_without_serving_reports_that_there_is_no_endpoint(
+    spec: str, sessions: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cluster.cli._job", lambda name: lambda spec, last, console: Walked(spec, last))
+    assert main(["run", spec, "--json", "--no-serve"]) == 0
+    assert json.loads(capsys.readouterr().out)["endpoint"] is None
+
+
+@pytest.mark.parametrize(("address", "kept"), [("here:1", False), ("another:1", True)])
+def test_the_record_of_an_endpoint_ends_with_its_ray(
+    address: str, kept: bool, spec: str, sessions: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.cli._job", lambda name: lambda spec, last, console: Walked(spec, last, address))
+    monkeypatch.setattr("cluster.cli._ask_once", lambda walked, console: [])
+    assert main(["run", spec, "--once"]) == 0
+    assert (Path(spec).parent / ".raymill" / "endpoints" / "flights.json").exists() is kept
+
+
+def test_a_deployed_version_is_a_number(
+    spec: str, sessions: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cluster.cli._job", lambda name: lambda spec, console: Walked(spec, "deploy").endpoint)
+    monkeypatch.setattr("cluster.cli._hold", lambda *_: None)
+    assert main(["deploy", spec, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"]["version"] == 3
+
+
+def test_once_asks_in_the_columns_of_the_served_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = write_bundle(str(tmp_path / "bundle"))  # of a, b and color
+    table = pa.table({"color": ["red"], "b": [0.5], "a": [1], "newer": [9]})
+    shards = [SimpleNamespace(rows=1)]
+    sent: list[object] = []
+    monkeypatch.setattr("cluster.sample.ask", lambda url, rows: sent.append((url, rows)) or {"predictions": ["yes"]})
+    walked = SimpleNamespace(
+        endpoint=Endpoint(name="demo", url="http://h", version="1", changed=True),
+        promotion=SimpleNamespace(champion=SimpleNamespace(bundle_uri=str(tmp_path / "bundle"), digest=digest)),
+        prepared=SimpleNamespace(raw_test=SimpleNamespace(shards=shards), read=lambda shard: table),
+    )
+    assert _ask_once(walked, Console()) == ["yes"]
+    assert sent == [("http://h/v1/demo/predict", [{"a": 1.0, "b": 0.5, "color": "red"}])]

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from cluster.sample import ask, rows_as_json
+from cluster.sample import ask, first_test_rows, rows_as_json
+from raymill.errors import DataError, MachineError
 from raymill.schema import Column, Schema
 
 SCHEMA = Schema(
@@ -31,6 +36,7 @@ ROWS = pa.table(
         "at": [datetime(2026, 1, 2, 3, 4, 5), None],
     }
 )
+SENT = [{"size": 1.5}]
 
 
 def test_rows_are_json_objects_of_the_features_with_null_for_a_missing_cell() -> None:
@@ -72,3 +78,72 @@ def url() -> Iterator[str]:
 def test_rows_are_posted_as_json(url: str) -> None:
     answer = ask(url, [{"size": 1.5}])
     assert answer == {"path": "/v1/x/predict", "type": "application/json", "body": {"rows": [{"size": 1.5}]}}
+
+
+@contextmanager
+def answering(respond: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """The predict URL of a server that answers a POST so."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            respond(self)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1/demo/predict"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def with_status(code: int, body: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return respond
+
+
+def test_rows_that_are_refused_are_the_datas_fault() -> None:
+    refusal = json.dumps({"error": "Row 0, column 'a': unknown column"}).encode()
+    with (
+        answering(with_status(422, refusal)) as url,
+        pytest.raises(DataError, match=r"status 422: .*unknown") as caught,
+    ):
+        ask(url, SENT)
+    assert "GET /v1/NAME" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("respond", "what"),
+    [
+        (with_status(500, b"our fault"), "failed with status 500: our fault"),
+        (with_status(200, b"no json"), "gave no answer: Expecting value"),
+        (lambda handler: None, "gave no answer: Remote end closed"),
+        (lambda handler: time.sleep(0.5), "gave no answer: timed out"),
+    ],
+    ids=["status", "text", "silence", "late"],
+)
+def test_an_endpoint_that_fails_is_the_machines_fault(respond: Callable[[Any], None], what: str) -> None:
+    with answering(respond) as url, pytest.raises(MachineError, match=what):
+        ask(url, SENT, timeout_s=0.2)
+
+
+def test_nobody_there_is_the_machines_fault() -> None:
+    with pytest.raises(MachineError, match=r"gave no answer: .*refused"):
+        ask("http://127.0.0.1:9/v1/demo/predict", SENT)
+
+
+def test_rows_are_taken_from_the_first_shard_that_has_any() -> None:
+    tables = {"empty": pa.table({"a": pa.array([], pa.int64())}), "full": pa.table({"a": [1, 2, 3]})}
+    shards = [SimpleNamespace(path=name, rows=table.num_rows) for name, table in tables.items()]
+    prepared = SimpleNamespace(raw_test=SimpleNamespace(shards=shards), read=lambda shard: tables[shard.path])
+    assert first_test_rows(prepared, 2).to_pylist() == [{"a": 1}, {"a": 2}]
