@@ -1,13 +1,11 @@
-"""A bundle is data; the Predictor that is loaded from it scores as numpy does by hand."""
+"""The Predictor that is loaded from a bundle scores as numpy does by hand, alone, among many and in threads."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,78 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from pydantic import TypeAdapter
 from safetensors.numpy import load_file
 
-from raymill.bundle import Bundle
-from raymill.errors import DataError, SpecError, StoreError
-from raymill.models import build_model
+from raymill.errors import DataError
 from raymill.predictor import Predictor, labels_of
-from raymill.schema import infer_schema
-from raymill.spec import ModelSpec, TaskSpec
-from raymill.statistics import TableSummary
-from raymill.store import Store
-from raymill.target import fit_task
-from raymill.transform import Transform
+from tests.mixed_bundles import MODELS, ROWS, Written, write
 
-ROWS = 700
-MODELS: list[dict[str, Any]] = [{"type": "linear"}, {"type": "mlp", "hidden": [9, 5], "dropout": 0.5}]
 TASKS = ["two", "many", "regression"]
-
-
-def raw_rows() -> pa.Table:
-    """One column of each kind, with gaps, and a target of each kind."""
-    rng = np.random.default_rng(0)
-    size, town = rng.normal(50, 9, ROWS), rng.integers(0, 40, ROWS)
-    gap = rng.random(ROWS) < 0.1
-    return pa.table(
-        {
-            "size": pa.array(size, mask=gap),
-            "weight": rng.gamma(2.0, 3.0, ROWS),
-            "colour": pa.array(rng.choice(["red", "green", "blue"], ROWS), mask=np.roll(gap, 1)),
-            "town": [f"town {i}" for i in town],
-            "sold": pa.array(rng.random(ROWS) < 0.5, mask=np.roll(gap, 2)),
-            "at": [datetime(2026, 1, 1) + timedelta(minutes=int(m)) for m in rng.integers(0, 500_000, ROWS)],
-            "two": rng.choice(["no", "yes"], ROWS),
-            "many": rng.choice(["a", "b", "c"], ROWS),
-            "regression": size * 3 + rng.normal(size=ROWS),
-        }
-    )
-
-
-@dataclass(frozen=True)
-class Written:
-    """A bundle on disk, untrained but with random weights, and the rows that it is of."""
-
-    uri: str
-    digest: str
-    raw: pa.Table
-
-
-def write(folder: Path, model: dict[str, Any], target: str, dtype: torch.dtype = torch.float32) -> Written:
-    raw = raw_rows()
-    table = raw.select([*raw.column_names[:6], target])
-    summary = TableSummary.of(table, np.ones(ROWS, bool))
-    schema = infer_schema(summary, {}, (), target)
-    transform = Transform.fit(schema, summary)
-    kind = "regression" if target == "regression" else "classification"
-    task = fit_task(TaskSpec.model_validate({"type": kind, "target": target}), summary)
-    spec = TypeAdapter(ModelSpec).validate_python(model)
-    torch.manual_seed(0)
-    network = build_model(spec, transform.layout, task).to(dtype)
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter)
-    digest = Bundle.write(
-        Store(str(folder)),
-        schema=schema,
-        transform=transform,
-        task=task,
-        model=spec,
-        spec={"name": "x"},
-        lineage={"run": "x-1"},
-        network=network,
-    )
-    return Written(uri=str(folder), digest=digest, raw=raw)
 
 
 @pytest.fixture(params=MODELS, ids=["linear", "mlp"])
@@ -212,80 +145,6 @@ def test_labels_are_the_likeliest_classes_and_values_are_themselves(tmp_path: Pa
     assert labels_of(predictor.task, scores).tolist() == ["b", "a"]
     values = Predictor.load(write(tmp_path / "v", MODELS[0], "regression").uri)
     assert labels_of(values.task, np.array([1.5])).tolist() == [1.5]
-
-
-def test_a_bundle_is_read_back_as_it_was_written(tmp_path: Path, model: dict[str, Any]) -> None:
-    written = write(tmp_path / "b", model, "two")
-    bundle = Bundle.read(written.uri, written.digest)
-    assert bundle.digest == written.digest == hashlib.sha256((tmp_path / "b/bundle.json").read_bytes()).hexdigest()
-    assert (bundle.task.classes, bundle.spec, bundle.lineage) == (("no", "yes"), {"name": "x"}, {"run": "x-1"})
-    assert bundle.model == TypeAdapter(ModelSpec).validate_python(model)
-    assert not bundle.network().training
-
-
-def test_a_bundle_is_json_and_safetensors_only(tmp_path: Path) -> None:
-    write(tmp_path / "b", MODELS[1], "two")
-    assert sorted(path.name for path in (tmp_path / "b").iterdir()) == ["bundle.json", "weights.safetensors"]
-
-
-def test_the_same_bundle_has_the_same_digest(tmp_path: Path) -> None:
-    assert write(tmp_path / "a", MODELS[1], "two").digest == write(tmp_path / "b", MODELS[1], "two").digest
-
-
-def test_another_bundle_than_the_one_asked_for_is_refused(tmp_path: Path) -> None:
-    written = write(tmp_path / "b", MODELS[1], "two")
-    with pytest.raises(DataError, match=f"its digest is {written.digest[:12]}, not 000000000000"):
-        Predictor.load(written.uri, "0" * 64)
-
-
-def test_tampered_weights_are_refused(tmp_path: Path) -> None:
-    written = write(tmp_path / "b", MODELS[1], "two")
-    path = tmp_path / "b" / "weights.safetensors"
-    data = path.read_bytes()
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(DataError, match="its weights don't match their digest"):
-        Predictor.load(written.uri)
-
-
-def test_a_tampered_document_is_refused_where_the_digest_is_known(tmp_path: Path) -> None:
-    written = write(tmp_path / "b", MODELS[1], "two")
-    path = tmp_path / "b" / "bundle.json"
-    path.write_text(path.read_text().replace('"yes"', '"Yes"'))
-    with pytest.raises(DataError, match="its digest is"):
-        Predictor.load(written.uri, written.digest)
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [("{", "bundle.json is not JSON"), ("{}", "its format is None"), ('{"format": 99}', "its format is 99")],
-)
-def test_a_document_that_is_none_is_refused(tmp_path: Path, text: str, why: str) -> None:
-    written = write(tmp_path / "b", MODELS[1], "two")
-    (tmp_path / "b" / "bundle.json").write_text(text)
-    with pytest.raises(DataError, match=why):
-        Predictor.load(written.uri)
-
-
-def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=f"{tmp_path}/nowhere/bundle.json"):
-        Predictor.load(str(tmp_path / "nowhere"))
-
-
-def test_tied_weights_and_lazy_layers_of_the_users_own_are_kept(tmp_path: Path) -> None:
-    written = write(tmp_path / "b", {"import": "tests.networks.build_model"}, "two")
-    network = Bundle.read(written.uri).network()
-    assert torch.equal(network.first.weight, network.second.weight)
-    assert Predictor.load(written.uri).predict(written.raw).shape == (ROWS, 2)
-
-
-def test_a_network_that_was_edited_since_is_named(tmp_path: Path) -> None:
-    written = write(tmp_path / "b", {"import": "tests.networks.build_model"}, "two")
-    path = tmp_path / "b" / "bundle.json"
-    document = json.loads(path.read_text())
-    document["model"]["options"] = {"width": 11}
-    path.write_text(json.dumps(document))
-    with pytest.raises(SpecError, match="don't fit the network"):
-        Predictor.load(written.uri)
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""The spec as values: frozen, strict, and complete once it is resolved."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from raymill.metrics import measure
+from raymill.spec import LOWER_IS_BETTER, METRICS, ImportedSpec, LinearSpec, MlpSpec, ModelSpec, Spec
+from raymill.task import Task
+from tests.recipes import spec_of
+
+MODELS = [LinearSpec(type="linear"), MlpSpec(hidden=(3,)), ImportedSpec.model_validate({"import": "a.b"})]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_resolved_spec_reads_back_as_itself(model: Any) -> None:
+    spec = spec_of().model_copy(update={"model": model})
+    assert Spec.model_validate(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_section_reads_back_as_itself(model: Any) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(ModelSpec)
+    assert adapter.validate_python(model.model_dump(mode="json", by_alias=True)) == model
+    assert adapter.validate_python(model) == model
+
+
+def test_a_spec_is_frozen_all_the_way_down() -> None:
+    spec = spec_of()
+    for section, key in ((spec, "name"), (spec.train, "epochs"), (spec.train.optimizer, "lr"), (spec.data.split, "by")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(section, key, None)
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_the_metrics_that_may_be_named_are_those_that_are_measured(kind: str) -> None:
+    classes = ("a", "b") if kind == "classification" else ()
+    task = Task(kind=kind, target="y", classes=classes)
+    assert tuple(measure(task, [], [])) == METRICS[kind]
+    assert set().union(*METRICS.values()) >= LOWER_IS_BETTER
+
+
+def test_the_gate_has_a_metric_for_each_kind_of_task() -> None:
+    assert spec_of(kind="classification").gate_metric == "roc_auc"
+    assert spec_of(kind="regression").gate_metric == "r2"
+
+
+def test_the_json_schema_describes_every_section() -> None:
+    schema = Spec.model_json_schema(by_alias=True)
+    assert set(schema["properties"]) == set(Spec.model_fields)
+    assert schema["additionalProperties"] is False
