@@ -65,11 +65,3 @@ def scores_of(task: Task, logits: torch.Tensor) -> np.ndarray:
         probabilities: np.ndarray = torch.softmax(logits.double(), dim=1).numpy()
         return probabilities
     return task.restore(logits[:, 0].numpy())
-
-
-def labels_of(task: Task, scores: np.ndarray) -> np.ndarray:
-    """The predicted class labels (arg-max, ties to the first class) or the values themselves."""
-    if task.kind == "classification":
-        labels: np.ndarray = np.asarray(task.classes, dtype=object)[scores.argmax(axis=1)]
-        return labels
-    return scores

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from raymill.answers import answer_columns
 from raymill.errors import DataError
 from raymill.schema import Schema
 from raymill.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PREDICTION = "prediction"
 
 
 class RowPredictor(Protocol):
@@ -47,18 +46,8 @@ class TableModel:
         """
         import pandas as pd
 
-        from raymill.predictor import labels_of
-
-        task = self._predictor.task
         scores = self._predictor.predict(_raw_table(self._predictor.schema, model_input))
-        columns: dict[str, np.ndarray] = {PREDICTION: labels_of(task, scores)}
-        columns |= {name: scores[:, index] for index, name in enumerate(probability_columns(task))}
-        return pd.DataFrame(columns, index=model_input.index)
-
-
-def probability_columns(task: Task) -> list[str]:
-    """The names of the probability columns in class order; none for regression."""
-    return [f"p_{label}" for label in task.classes]
+        return pd.DataFrame(answer_columns(self._predictor.task, scores), index=model_input.index)
 
 
 def _raw_table(schema: Schema, frame: pd.DataFrame) -> pa.Table:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raymill import __version__
+from raymill.answers import PREDICTION, probability_columns
 from raymill.errors import TrackerError
 from raymill.loggable import without_userinfo
-from raymill.pyfunc import PREDICTION, probability_columns
 from raymill.schema import Schema
 from raymill.task import Task
 from raymill.tracking import asking, connect

@@ -16,7 +16,7 @@ import torch
 from safetensors.numpy import load_file
 
 from raymill.errors import DataError
-from raymill.predictor import Predictor, labels_of
+from raymill.predictor import Predictor
 from tests.mixed_bundles import MODELS, ROWS, Written, write
 
 TASKS = ["two", "many", "regression"]
@@ -137,14 +137,6 @@ def test_threads_may_share_a_predictor(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(predictor.predict, [written.raw] * 16))
     assert all(np.array_equal(each, expected) for each in found)
-
-
-def test_labels_are_the_likeliest_classes_and_values_are_themselves(tmp_path: Path) -> None:
-    predictor = Predictor.load(write(tmp_path / "b", MODELS[0], "many").uri)
-    scores = np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]])
-    assert labels_of(predictor.task, scores).tolist() == ["b", "a"]
-    values = Predictor.load(write(tmp_path / "v", MODELS[0], "regression").uri)
-    assert labels_of(values.task, np.array([1.5])).tolist() == [1.5]
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
