@@ -48,13 +48,17 @@ _NAME_IT = "Name in data.source a CSV (.csv, .tsv, .csv.gz, .csv.zip) or Parquet
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A table in files: `schema` is what every piece is read as, `fingerprint` changes when any file does."""
+    """A table in files: `schema` is what every piece is read as, `fingerprint` changes when any file does.
+
+    `reaches_down` says that any file below the store's folder may be one of them, not those of a file or `*` alone.
+    """
 
     store: Store
     files: tuple[FileInfo, ...]
     heads: tuple[Head, ...]
     schema: pa.Schema
     fingerprint: str
+    reaches_down: bool = False
     csv_piece_bytes: int = _CSV_PIECE_BYTES
     parquet_piece_bytes: int = _PARQUET_PIECE_BYTES
 
@@ -68,7 +72,7 @@ class Source:
         bundled = uri.startswith(PREFIX)
         if bundled and store is None:
             raise DataError(f"{uri} needs a store to be written to.", _NAME_IT)
-        base, files = _find(materialise(uri.removeprefix(PREFIX), store) if bundled and store else uri)
+        base, files, reaches_down = _find(materialise(uri.removeprefix(PREFIX), store) if bundled and store else uri)
         _check_files(uri, files)
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
             heads = list(pool.map(functools.partial(read_head, base), files))
@@ -81,7 +85,15 @@ class Source:
             heads=tuple(heads),
             schema=common_schema(files, heads),
             fingerprint=_fingerprint(files, marks),
+            reaches_down=reaches_down,
         )
+
+    def overlaps(self, folder: Store) -> bool:
+        """Whether a file written to a folder could be taken for the source's, or the source's for the folder's."""
+        if self.reaches_down and folder.is_under(self.store):
+            return True
+        parents = {file.path.rpartition("/")[0] for file in self.files}
+        return any((self.store.child(parent) if parent else self.store).is_under(folder) for parent in parents)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -144,20 +156,21 @@ def _pack(parts: Iterable[tuple[Part, int]], limit_bytes: int) -> list[list[Part
     return groups
 
 
-def _find(uri: str) -> tuple[Store, list[FileInfo]]:
-    """The files that a path, a folder or a glob means, in name order, and the store that they are under."""
+def _find(uri: str) -> tuple[Store, list[FileInfo], bool]:
+    """The store and the files that a path, a folder or a glob means, in name order; whether it means sub-folders."""
     whole = Store(uri)
     file = whole.stat("")
     if file is not None:
         folder, _, name = whole.uri.rpartition("/")
-        return Store(folder or "/"), [replace(file, path=name)]
+        return Store(folder or "/"), [replace(file, path=name)], False
     base, pattern = whole, ["**"]
     if _WILDCARD.search(uri) and not whole.exists(""):
         components = whole.uri.split("/")
         fixed = next(i for i, component in enumerate(components) if _WILDCARD.search(component))
         base, pattern = Store("/".join(components[:fixed]) or "/"), components[fixed:]
     recursive = len(pattern) > 1 or pattern == ["**"]
-    return base, [f for f in base.files(recursive=recursive) if _is_meant(f.path.split("/"), pattern)]
+    files = [f for f in base.files(recursive=recursive) if _is_meant(f.path.split("/"), pattern)]
+    return base, files, recursive
 
 
 def _is_meant(path: list[str], pattern: list[str]) -> bool:
@@ -179,14 +192,19 @@ def _check_files(uri: str, files: list[FileInfo]) -> None:
         raise DataError(f"There is no file at {uri}.", _NAME_IT)
     for file in files:
         if not file.path.lower().endswith(CSV_SUFFIXES + PARQUET_SUFFIXES):
-            raise DataError(f"{file.path} in {uri} is neither CSV nor Parquet by its name.", _NAME_IT)
+            raise DataError(f"{_shown(file, uri)} is neither CSV nor Parquet by its name.", _NAME_IT)
         if file.size_bytes == 0:
-            raise DataError(f"{file.path} in {uri} is empty.", "Write it again, or leave it out of data.source.")
+            raise DataError(f"{_shown(file, uri)} is empty.", "Write it again, or leave it out of data.source.")
         if is_parquet(file.path) != is_parquet(files[0].path):
             raise DataError(
                 f"{uri} holds both CSV and Parquet, such as {files[0].path} and {file.path}.",
                 "Name files of one format with a glob, such as data/*.csv.",
             )
+
+
+def _shown(file: FileInfo, uri: str) -> str:
+    """A file's name and where it is, or only where it is, if that ends with its name."""
+    return uri if Path(uri).name == file.path else f"{file.path} in {uri}"
 
 
 def _fingerprint(files: list[FileInfo], marks: list[str] | list[int]) -> str:

@@ -65,6 +65,12 @@ class Store:
         """The store rooted at a folder of this one."""
         return Store(f"{self.uri}/{path}")
 
+    def is_under(self, other: Store) -> bool:
+        """Whether this place is another one, or lies in it, whatever links lead there."""
+        if self.is_local and other.is_local:
+            return Path(self.uri).resolve().is_relative_to(Path(other.uri).resolve())
+        return f"{self.uri}/".startswith(f"{other.uri}/")
+
     @property
     def is_local(self) -> bool:
         return "://" not in self.uri

@@ -12,6 +12,7 @@ import pytest
 
 from raymill.errors import DataError
 from raymill.source import Source
+from raymill.store import Store
 
 CSV = "a,b\n1,x\n,y\n3,NA\n"
 ROWS = [{"a": "1", "b": "x"}, {"a": None, "b": "y"}, {"a": "3", "b": "NA"}]
@@ -135,7 +136,7 @@ def test_nothing_there_is_an_error(tmp_path: Path, path: str) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("", "t.csv in .* is empty"),
+        ("", r"^[^ ]*/t\.csv is empty"),
         ("a,b\n", "has columns but no rows"),
         ("a,b", "t.csv has no rows"),
         ("\n\n", "t.csv has no rows"),
@@ -185,7 +186,7 @@ def test_files_that_differ_are_errors_naming_file_and_column(tmp_path: Path) -> 
 
 def test_what_is_no_table_is_an_error_naming_it(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text("{}")
-    _fails(tmp_path / "t.json", "t.json in .* is neither CSV nor Parquet")
+    _fails(tmp_path / "t.json", r"^[^ ]*/t\.json is neither CSV nor Parquet")
     (tmp_path / "t.parquet").write_text("not parquet")
     _fails(tmp_path / "t.parquet", "t.parquet can't be read")
     (tmp_path / "t.csv.zip").write_text("not a zip")
@@ -194,3 +195,32 @@ def test_what_is_no_table_is_an_error_naming_it(tmp_path: Path) -> None:
         archive.writestr("1.csv", CSV)
         archive.writestr("2.csv", CSV)
     _fails(tmp_path / "two.csv.zip", "holds 2 files")
+
+
+def test_a_file_of_a_folder_is_named_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV)
+    (tmp_path / "b.csv").write_text("")
+    _fails(tmp_path, rf"^b\.csv in {tmp_path} is empty")
+
+
+@pytest.mark.parametrize(
+    ("uri", "folder", "overlaps"),
+    [
+        ("in", "in", True),
+        ("in", "in/out", True),
+        ("in", ".", True),
+        ("in", "out", False),
+        ("in/t.csv", "in", True),
+        ("in/t.csv", "in/out", False),
+        ("in/*.csv", "in", True),
+        ("in/*.csv", "in/out", False),
+        ("in/**", "in/out", True),
+    ],
+)
+def test_a_folder_overlaps_a_source_where_a_file_could_be_taken_for_one_of_the_other(
+    tmp_path: Path, uri: str, folder: str, overlaps: bool
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "t.csv").write_text(CSV)
+    source = Source.open(str(tmp_path / uri))
+    assert source.overlaps(Store(str(tmp_path / folder))) is overlaps

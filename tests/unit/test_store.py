@@ -167,3 +167,13 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(store: Store, monkeypatch:
     monkeypatch.setattr(os, "fsync", fsync)
     store.write_json("manifest.json", {})
     assert synced == [False]
+
+
+def test_a_place_is_under_another_whatever_links_lead_there(tmp_path: Path) -> None:
+    (tmp_path / "real" / "sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    real, link = Store(str(tmp_path / "real")), Store(str(tmp_path / "link"))
+    assert real.is_under(real) and real.child("sub").is_under(link) and link.child("not/there").is_under(real)
+    assert not real.is_under(real.child("sub")) and not Store(f"{real.uri}er").is_under(real)
+    assert Store("s3://b/a/c").is_under(Store("s3://b/a/")) and not Store("s3://b/ab").is_under(Store("s3://b/a"))
+    assert not real.is_under(Store("s3://b"))
