@@ -6,21 +6,17 @@ import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from cluster.pieces import each
 from raymill.console import Console
 from raymill.errors import DataError
 from raymill.piece import Piece
-from raymill.predictor import Predictor, labels_of
+from raymill.predictions import Predicted, Predictions, require_apart, with_answers
+from raymill.predictor import Predictor
 from raymill.registry import Registry, Version
 from raymill.source import Source
 from raymill.spec import Spec
 from raymill.store import Store
-
-MANIFEST = "_manifest.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,40 +30,49 @@ class PredictPiece:
     into: str
 
     def __call__(self) -> int:
-        """Scores the piece and writes it; returns its rows. Repeating it is harmless."""
+        """Scores the piece and writes it, unless that is done; returns its rows. Repeating it is harmless."""
+        store, path = Store(self.into), _path(self.piece)
+        if store.exists(path):
+            return store.rows_of(path)
         table = self.piece.read()
-        predictor = _predictor(self.bundle_uri, self.digest)
         kept = table.select(list(self.key)) if self.key else table
-        scored = with_predictions(kept, predictor, table)
-        Store(self.into).write_table(f"{self.piece.name}.parquet", scored)
+        store.write_table(path, with_answers(kept, _predictor(self.bundle_uri, self.digest), table))
         return table.num_rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Predicted:
-    """A finished batch prediction."""
-
-    uri: str
-    rows: int
-    version: int
 
 
 def predict(spec: Spec, input: str, output: str, console: Console) -> Predicted:
     """Scores every row of `input` once with the champion and writes `output`, a folder of Parquet, manifest last.
 
     Each row keeps the spec's `data.key` columns, or all its columns where the spec names no key, and gains
-    `prediction` and for classes `p_<class>`. Raises DataError for an input that doesn't fit the schema.
+    `prediction` and for classes `p_<class>`. A half-finished output of the same input, champion and key is continued.
+    Raises DataError for an input that doesn't fit the schema, and for an output that holds anything else.
     """
     champion = _champion(spec)
     source = Source.open(_uri(input), Store(spec.store))
     _require_key(spec, source)
-    store = Store(_uri(output))
-    if _is_done(store, source, champion, console):
-        return Predicted(**store.read_json(MANIFEST)["predicted"])
+    return score(source, champion, spec.data.key, Store(_uri(output)), console)
+
+
+def score(source: Source, version: Version, key: tuple[str, ...], output: Store, console: Console) -> Predicted:
+    """Scores every row of a source once with a registered version."""
+    require_apart(source, output)
+    predictions = Predictions(store=output, source=source.fingerprint, digest=version.digest, key=key)
+    done = predictions.found()
+    if done is not None:
+        console.say(f"predict   already done: {output.uri}")
+        return done
+    with predictions.lease():
+        predictions.start([_path(piece) for piece in source.pieces])
+        rows = _score(source, version, key, output, console)
+        predicted = Predicted(uri=output.uri, rows=rows, version=version.number)
+        predictions.finish(predicted)
+    console.say(f"predict   {rows:,} rows scored by version {version.number} of {version.name} -> {output.uri}")
+    return predicted
+
+
+def _score(source: Source, version: Version, key: tuple[str, ...], output: Store, console: Console) -> int:
     pieces = [
-        PredictPiece(
-            piece=piece, bundle_uri=champion.bundle_uri, digest=champion.digest, key=spec.data.key, into=store.uri
-        )
+        PredictPiece(piece=piece, bundle_uri=version.bundle_uri, digest=version.digest, key=key, into=output.uri)
         for piece in source.pieces
     ]
     rows = 0
@@ -75,24 +80,7 @@ def predict(spec: Spec, input: str, output: str, console: Console) -> Predicted:
         for done, scored in enumerate(each(PredictPiece.__call__, pieces), start=1):
             rows += scored
             bar.reach(done, f"{rows:,} rows")
-    predicted = Predicted(uri=store.uri, rows=rows, version=champion.number)
-    document = {"source": source.fingerprint, "digest": champion.digest, "predicted": _fields(predicted)}
-    store.write_json(MANIFEST, document)
-    console.say(f"predict   {rows:,} rows scored by version {champion.number} of {spec.name} -> {store.uri}")
-    return predicted
-
-
-def with_predictions(kept: pa.Table, predictor: Predictor, rows: pa.Table) -> pa.Table:
-    """`kept` with the columns `prediction` and, for classes, `p_<class>`."""
-    scores = predictor.predict(rows)
-    columns = {"prediction": pa.array(labels_of(predictor.task, scores))}
-    for index, label in enumerate(predictor.task.classes):
-        columns[f"p_{label}"] = pa.array(scores[:, index])
-    for name, column in columns.items():
-        if name in kept.column_names:
-            kept = kept.drop_columns([name])
-        kept = kept.append_column(name, column)
-    return kept
+    return rows
 
 
 def _champion(spec: Spec) -> Version:
@@ -112,27 +100,12 @@ def _require_key(spec: Spec, source: Source) -> None:
         )
 
 
-def _is_done(store: Store, source: Source, champion: Version, console: Console) -> bool:
-    if store.exists(MANIFEST):
-        found = store.read_json(MANIFEST)
-        if (found["source"], found["digest"]) == (source.fingerprint, champion.digest):
-            console.say(f"predict   already done: {store.uri}")
-            return True
-        raise DataError(
-            f"{store.uri} holds predictions of another input or model.", "Name another --output, or delete it."
-        )
-    strangers = [file.path for file in store.files() if not file.path.endswith(".parquet")]
-    if strangers:
-        raise DataError(f"{store.uri} holds other files ({strangers[0]}).", "Name an --output of its own.")
-    return False
+def _path(piece: Piece) -> str:
+    return f"{piece.name}.parquet"
 
 
 def _uri(path: str) -> str:
     return path if ":" in path else str(Path(path).absolute())
-
-
-def _fields(predicted: Predicted) -> dict[str, Any]:
-    return {"uri": predicted.uri, "rows": predicted.rows, "version": predicted.version}
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,0 +1,113 @@
+"""Predictions: a folder of Parquet, one file per piece of one input, all of them by one bundle.
+
+    <piece>.parquet      the rows of a piece, in their order, with the columns of `raymill.answers`
+    _started.json        which input, bundle and key the pieces are of, while they are not complete
+    _manifest.json       the same and the sum, written last: with it the folder is complete
+
+It knows files, and neither who scores them nor on which machine. Names that begin with `_` are no data to whoever
+reads the folder as one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from raymill.answers import answer_columns
+from raymill.errors import DataError
+from raymill.lease import lease
+from raymill.predictor import Predictor
+from raymill.record import record_of
+from raymill.source import Source
+from raymill.store import Store
+
+MANIFEST = "_manifest.json"
+STARTED = "_started.json"
+_LEASE = "_lease.json"
+_FIX = "Name another --output, or delete it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """A finished batch prediction."""
+
+    uri: str
+    rows: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """The folder `store` for the predictions of one input (`source`, a fingerprint) by one bundle (`digest`)."""
+
+    store: Store
+    source: str
+    digest: str
+    key: tuple[str, ...]
+
+    def found(self) -> Predicted | None:
+        """What is complete there. Raises DataError where that is of another input, bundle or key."""
+        if not self.store.exists(MANIFEST):
+            return None
+        data = self._own(MANIFEST, "predictions")
+        self.store.delete(STARTED)
+        return record_of(Predicted, data["predicted"], f"{self.store.uri}/{MANIFEST}")
+
+    def lease(self) -> AbstractContextManager[None]:
+        """Keeps other processes from writing here while the block runs."""
+        return lease(self.store, _LEASE, f"The output {self.store.uri}")
+
+    def start(self, names: Iterable[str]) -> None:
+        """Claims the folder for files of these names, or finds it claimed for the same work and half done.
+
+        Raises DataError where it holds anything else: other files, or a beginning of other predictions.
+        """
+        own = {_LEASE}
+        if self.store.exists(STARTED):
+            self._own(STARTED, "half-written predictions")
+            own |= {STARTED, *names}
+        stranger = next((file.path for file in self.store.files(recursive=True) if file.path not in own), None)
+        if stranger is not None:
+            raise DataError(f"{self.store.uri} holds other files ({stranger}).", "Name an --output of its own.")
+        for torn in self.store.unfinished():
+            self.store.delete(torn.path)
+        self.store.write_json(STARTED, self._identity)
+
+    def finish(self, predicted: Predicted) -> None:
+        """Makes the predictions exist; all their files must have been written."""
+        self.store.write_json(MANIFEST, self._identity | {"predicted": asdict(predicted)})
+        self.store.delete(STARTED)
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return {"source": self.source, "digest": self.digest, "key": list(self.key)}
+
+    def _own(self, path: str, what: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.store.read_json(path)
+        for field, name in {"source": "input", "digest": "model", "key": "data.key"}.items():
+            if found.get(field) != self._identity[field]:
+                raise DataError(f"{self.store.uri} holds {what} of another {name}.", _FIX)
+        return found
+
+
+def require_apart(source: Source, output: Store) -> None:
+    """Refuses an output in which an input's files lie, or the other way round."""
+    if source.overlaps(output):
+        raise DataError(
+            f"The output {output.uri} and the input in {source.store.uri} overlap, so that each would be read as the "
+            "other.",
+            "Name an --output of its own.",
+        )
+
+
+def with_answers(kept: pa.Table, predictor: Predictor, rows: pa.Table) -> pa.Table:
+    """`kept` with the answers for `rows` as its last columns; one of the same name gives way."""
+    answers = answer_columns(predictor.task, predictor.predict(rows))
+    kept = kept.drop_columns([name for name in answers if name in kept.column_names])
+    for name, values in answers.items():
+        kept = kept.append_column(name, pa.array(values))
+    return kept

@@ -1,0 +1,58 @@
+"""The predict job on one small Ray: a dead one is continued, and no two inputs mix in an output."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.predict import score
+from raymill.console import Console
+from raymill.errors import DataError
+from raymill.registry import Version
+from raymill.source import Source
+from raymill.store import Store
+from tests.bundles import write_bundle
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Version:
+    uri = str(tmp_path / "bundle")
+    return Version(name="m", number=4, bundle_uri=uri, digest=write_bundle(uri), run_id=None)
+
+
+def source(folder: Path, files: int) -> Source:
+    """A source of one piece per file, 10 rows each."""
+    folder.mkdir()
+    for i in range(files):
+        columns = {"id": np.arange(10) + 10 * i, "a": np.arange(10.0), "b": np.ones(10), "color": ["red"] * 10}
+        pq.write_table(pa.table(columns), folder / f"{i}.parquet")
+    return replace(Source.open(str(folder)), parquet_piece_bytes=1)
+
+
+def test_a_dead_prediction_is_continued_by_its_own_input_and_by_no_other(tmp_path: Path, version: Version) -> None:
+    first, second = source(tmp_path / "first", 5), source(tmp_path / "second", 2)
+    out, console = Store(str(tmp_path / "out")), Console(io.StringIO())
+    whole = score(first, version, ("id",), out, console)
+    out.delete("_manifest.json")
+    identity = {"source": first.fingerprint, "digest": version.digest, "key": ["id"]}
+    out.write_json("_started.json", identity)
+    names = [file.path for file in out.files() if file.path.endswith(".parquet")]
+    out.delete(names[3])
+    kept = {file.path: file.changed_ns for file in out.files()}
+    with pytest.raises(DataError, match="half-written predictions of another input"):
+        score(second, version, ("id",), out, console)
+    assert score(first, version, ("id",), out, console) == whole
+    assert whole.rows == 50
+    assert [file.path for file in out.files()] == [*names, "_manifest.json"]
+    assert all(out.stat(name).changed_ns == kept[name] for name in names if name in kept)
+    assert sorted(pq.read_table(tmp_path / "out")["id"].to_pylist()) == list(range(50))
+    with pytest.raises(DataError, match="overlap"):
+        score(first, version, ("id",), Store(str(tmp_path / "first")), console)
