@@ -1,6 +1,7 @@
 """The prepare job: a source's rows become a prepared dataset, by two passes over its pieces.
 
-A split by time takes a pass more, over its time column. What is merged is merged in the order of the pieces.
+A split by time takes a pass more, over its time column. What is merged is merged in the order of the pieces. The last
+pass leaves a note beside each piece's shards, so that a prepare that died is continued by the same command.
 """
 
 from __future__ import annotations
@@ -19,13 +20,24 @@ from raymill.cells import is_supported
 from raymill.console import Console
 from raymill.errors import DataError, StoreError, UserError
 from raymill.piece import Piece
-from raymill.preparation import RAW_TEST, Recipe, Scan, Written, count_times, scan, write
+from raymill.preparation import (
+    DONE,
+    MOST_IDENTITIES,
+    RAW_TEST,
+    Recipe,
+    Scan,
+    Written,
+    count_times,
+    identities,
+    scan,
+    write_once,
+)
 from raymill.prepared import FORMAT, MANIFEST, PROFILE, Prepared, SplitInfo
 from raymill.profile import profile
 from raymill.schema import absent_column, infer_schema
 from raymill.source import Source
 from raymill.spec import Spec
-from raymill.split import SPLITS, Split
+from raymill.split import SPLITS, Census, Split
 from raymill.store import Store
 from raymill.target import fit_task
 from raymill.task import Task
@@ -55,6 +67,7 @@ def prepare(spec: Spec, console: Console) -> Prepared:
     prepared = _account(spec, fingerprint, store, recipe, seen, written)
     store.write_json(PROFILE, profile(seen.summary, recipe.schema))
     prepared.write_manifest()
+    store.delete(DONE)
     _report(prepared, console)
     return prepared
 
@@ -108,17 +121,31 @@ def _scan(spec: Spec, source: Source, split: Split, console: Console) -> Scan:
     known = sum(seen.census.rows)
     for name, rows in zip(SPLITS, seen.census.rows, strict=True):
         if not rows:
+            cause = _sameness(spec, source, split, known, console)
             raise DataError(
                 f"The {name} split has no rows: {seen.summary.rows} rows were read, {known} of them with a target "
-                f"in column {spec.task.column!r}, and split by {split.by}.",
-                "Give it more rows or groups, a larger share, or another data.split.",
+                f"in column {spec.task.column!r}, and split by {split.by}{cause}.",
+                "Give it more rows or groups, a larger share, or another data.split or data.key.",
             )
     return seen
+
+
+def _sameness(spec: Spec, source: Source, split: Split, rows: int, console: Console) -> str:
+    """Where it may be why a split is empty: how few different rows, keys or groups there are."""
+    if split.cuts is not None or not rows:
+        return ""
+    look = functools.partial(identities, task=spec.task, split=split)
+    distinct = len(functools.reduce(np.union1d, _pass(look, source.pieces, "distinct", console)))
+    if distinct >= min(rows, MOST_IDENTITIES):
+        return ""
+    what = f"{split.column!r}" if split.column else f"the key {', '.join(split.key)}" if split.key else "whole rows"
+    return f"; equal values of {what} stay together, and only {distinct} are distinct"
 
 
 def _fit(spec: Spec, split: Split, seen: Scan) -> Recipe:
     """Fits target, schema and transform on the train rows."""
     task = fit_task(spec.task, seen.summary)
+    seen.classes.require_in_train(spec.task.column)
     ignored = {*spec.features.ignore, *spec.data.key}
     schema = infer_schema(seen.summary, spec.features.types, ignored, spec.task.column)
     return Recipe(task=task, split=split, schema=schema, transform=Transform.fit(schema, seen.summary))
@@ -126,7 +153,7 @@ def _fit(spec: Spec, split: Split, seen: Scan) -> Recipe:
 
 def _write(source: Source, recipe: Recipe, store: Store, console: Console) -> list[Written]:
     """Writes every piece's shards; leaves nothing behind where the data is at fault."""
-    work = functools.partial(write, recipe=recipe, store=store)
+    work = functools.partial(write_once, recipe=recipe, store=store)
     try:
         return list(_pass(work, source.pieces, "writing", console))
     except UserError:
@@ -160,10 +187,12 @@ def _account(
 ) -> Prepared:
     """The manifest of what was written; StoreError where that isn't what was scanned."""
     infos = _infos(written, recipe.task)
-    found = tuple(infos[name].rows for name in SPLITS)
-    if found != seen.census.rows:
+    found = functools.reduce(Census.merge, (piece.census for piece in written))
+    if found != seen.census:
+        store.delete(DONE)
         raise StoreError(
-            f"{spec.data.source} changed while it was prepared: {seen.census.rows} rows by split, then {found}.",
+            f"{spec.data.source} changed while it was prepared: {seen.census.rows} rows by split were read first, "
+            f"then {found.rows}{' with other content' if found.rows == seen.census.rows else ''}.",
             "Type the command again when nothing writes to it.",
         )
     return Prepared(

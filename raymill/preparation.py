@@ -7,13 +7,18 @@ split by time), the piece is scanned, and it is written. Who calls them, where a
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from raymill.cells import BadCell, plain, read
+from raymill import __version__
+from raymill.cells import BadCell, plain, read, texts
+from raymill.class_rows import ClassRows
 from raymill.errors import DataError
 from raymill.piece import Piece
 from raymill.prepared import Shard, shard_table, write_shard
@@ -28,21 +33,28 @@ from raymill.time_cuts import TimeCounts
 from raymill.transform import Transform
 
 RAW_TEST = "raw_test"
+DONE = "done"
+MOST_IDENTITIES = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
     """What a first look at rows tells: who is in which split, and statistics of the train rows.
 
-    `summary.rows` counts all rows, `census` those with a target.
+    `summary.rows` counts all rows, `census` those with a target, `classes` those with one that is a class by itself.
     """
 
     census: Census
     summary: TableSummary
+    classes: ClassRows
 
     def merge(self, other: Scan) -> Scan:
         """This scan followed by that of the next piece."""
-        return Scan(census=self.census.merge(other.census), summary=self.summary.merge(other.summary))
+        return Scan(
+            census=self.census.merge(other.census),
+            summary=self.summary.merge(other.summary),
+            classes=self.classes.merge(other.classes),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +66,29 @@ class Recipe:
     schema: Schema
     transform: Transform
 
+    @property
+    def fingerprint(self) -> str:
+        """Of all that decides what a piece becomes: what is frozen here and raymill's own version."""
+        parts = [part.to_json() for part in (self.task, self.split, self.schema, self.transform)]
+        return hashlib.sha256(json.dumps([__version__, parts], sort_keys=True).encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """A piece's shards by folder (`train`, `validation`, `test`, `raw_test`); one without rows is not written.
 
-    `classes` counts target classes by folder, `(classes,) int64`.
+    `classes` counts target classes by folder, `census` is of the rows that were read to be written.
     """
 
     shards: dict[str, Shard]
-    classes: dict[str, np.ndarray]
+    classes: dict[str, list[int]]
+    census: Census
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Written:
+        census = Census(rows=tuple(data["census"]["rows"]), mark=data["census"]["mark"])
+        shards = {folder: Shard(**shard) for folder, shard in data["shards"].items()}
+        return cls(shards=shards, classes=data["classes"], census=census)
 
 
 def count_times(piece: Piece, task: TaskSpec, column: str) -> TimeCounts:
@@ -79,8 +104,30 @@ def scan(piece: Piece, task: TaskSpec, split: Split) -> Scan:
         table = piece.read()
         known = _has_target(task, table)
         splits = split.assign(table)
-        census = Census.of(table.filter(pa.array(known)), splits[known])
-        return Scan(census=census, summary=TableSummary.of(table, known & (splits == 0)))
+        return Scan(
+            census=_census(table, known, splits),
+            summary=TableSummary.of(table, known & (splits == 0)),
+            classes=_class_rows(task, table, known, splits),
+        )
+
+
+def identities(piece: Piece, task: TaskSpec, split: Split) -> np.ndarray:
+    """The smallest 1,000 identities, by which a split keeps rows together, of a piece's rows with a target."""
+    with _named(piece):
+        table = piece.read()
+        return np.unique(split.identities(table)[_has_target(task, table)])[:MOST_IDENTITIES]
+
+
+def write_once(piece: Piece, recipe: Recipe, store: Store) -> Written:
+    """Writes a piece's shards, unless a prepare that died had written them by the same recipe; then says so."""
+    path = f"{DONE}/{piece.name}.json"
+    if store.exists(path):
+        found = store.read_json(path)
+        if found["recipe"] == recipe.fingerprint:
+            return Written.from_json(found["written"])
+    written = write(piece, recipe, store)
+    store.write_json(path, {"recipe": recipe.fingerprint, "written": asdict(written)})
+    return written
 
 
 def write(piece: Piece, recipe: Recipe, store: Store) -> Written:
@@ -88,7 +135,8 @@ def write(piece: Piece, recipe: Recipe, store: Store) -> Written:
     with _named(piece):
         table = piece.read()
         values, known = encode_target(recipe.task, table[recipe.task.target])
-        splits = np.where(known, recipe.split.assign(table), -1)
+        splits = np.where(known, recipe.split.assign(table), np.int8(-1))
+        census = _census(table, known, splits)
         features = recipe.transform.apply(recipe.schema.conform(table))
     regression = recipe.task.kind == "regression"
     target = recipe.task.standardise(values) if regression else values.astype(np.int32)
@@ -101,12 +149,25 @@ def write(piece: Piece, recipe: Recipe, store: Store) -> Written:
         if rows.num_rows
     }
     counts = {name: _count(values[splits == index], recipe.task) for index, name in enumerate(SPLITS)}
-    return Written(shards=shards, classes=counts | {RAW_TEST: counts["test"]})
+    return Written(shards=shards, classes=counts | {RAW_TEST: counts["test"]}, census=census)
 
 
-def _count(values: np.ndarray, task: Task) -> np.ndarray:
+def _count(values: np.ndarray, task: Task) -> list[int]:
     indices = values.astype(np.int64) if task.kind == "classification" else np.zeros(0, np.int64)
-    return np.bincount(indices, minlength=len(task.classes))
+    counts: list[int] = np.bincount(indices, minlength=len(task.classes)).tolist()
+    return counts
+
+
+def _census(table: pa.Table, known: np.ndarray, splits: np.ndarray) -> Census:
+    return Census.of(table.filter(pa.array(known)), splits[known])
+
+
+def _class_rows(task: TaskSpec, table: pa.Table, known: np.ndarray, splits: np.ndarray) -> ClassRows:
+    """Of a target whose labels are the classes; of any other, none."""
+    if task.type != "classification" or not isinstance(task.target, str):
+        return ClassRows()
+    labels = texts(plain(table[task.target]))
+    return ClassRows.of(labels.filter(pa.array(known)), splits[known])
 
 
 def _has_target(task: TaskSpec, table: pa.Table) -> np.ndarray:

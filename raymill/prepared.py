@@ -3,6 +3,7 @@
     datasets/<name>-<fingerprint[:12]>/
         train|validation|test/<piece>.parquet    one float32 column per number, one int32 per category, __target__
         raw_test/<piece>.parquet                 the test rows as they were read
+        done/<piece>.json                        what was written of a piece, while there is no manifest
         profile.json                             what each column looks like, for people
         manifest.json                            written last: without it there is no dataset
 

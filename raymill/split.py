@@ -2,7 +2,9 @@
 
 random: by a hash of the key columns, or of the whole row. group: by a hash of the group. time: by two frozen times.
 So adding, removing or permuting rows moves no other row, and equal rows, groups and times stay together. A hash
-gives every class the same expected share, which is how a random split is stratified.
+gives every class the same expected share, which is how a random split is stratified: near the shares for a class of
+many rows, while one of few may miss a split, even train (`raymill.class_rows` says which). To deal by class instead
+would let a new row move old ones.
 """
 
 from __future__ import annotations
@@ -53,10 +55,14 @@ class Split:
         """An index into SPLITS for each row of a raw table, `(rows,) int8`."""
         if self.cuts is not None and self.column is not None:
             return self.cuts.assign(table[self.column], self.column)
+        places = uniform(self.identities(table), self.seed)
+        return np.searchsorted([self.train, self.train + self.validation], places, side="right").astype(np.int8)
+
+    def identities(self, table: pa.Table) -> np.ndarray:
+        """What keeps rows together, `(rows,) uint64`: a hash of the group, of the key, or of the whole row."""
         keys = self.key if self.column is None else (self.column,)
         columns = [_identity(table[name]) for name in keys] if keys else table.columns
-        places = uniform(hash_rows(columns, table.num_rows), self.seed)
-        return np.searchsorted([self.train, self.train + self.validation], places, side="right").astype(np.int8)
+        return hash_rows(columns, table.num_rows)
 
     def to_json(self) -> dict[str, Any]:
         """What the manifest says of the split, but for its fingerprint."""

@@ -17,7 +17,7 @@ from ray.data import ExecutionResources
 
 from jobs.prepare import prepare
 from raymill.console import Console
-from raymill.errors import DataError
+from raymill.errors import DataError, StoreError
 from raymill.prepared import Prepared
 from raymill.source import Source
 from raymill.spec import Spec
@@ -195,6 +195,67 @@ def test_a_class_that_no_train_row_has_is_an_error_that_leaves_nothing(tmp_path:
     rows = "".join(f"{i},{'rare' if i == 99 else 'no' if i % 2 else 'yes'}\n" for i in range(100))
     (tmp_path / "t.csv").write_text("day,label\n" + rows)
     spec = _spec(tmp_path, str(tmp_path / "t.csv"), data={"split": {"by": "time", "column": "day"}})
-    with pytest.raises(DataError, match=r"In t.csv: The target 'label' holds 'rare' in row 99"):
+    with pytest.raises(DataError, match=r"'label' has classes of.* 'rare' \(0 in validation, 1 in test\)"):
         _prepare(spec)
     assert _content(str(tmp_path / "store" / "datasets")) == {}
+
+
+def test_a_split_that_equal_rows_leave_empty_says_so(tmp_path: Path) -> None:
+    table = pa.table({"x": pa.nulls(300, pa.float64()), "label": ["no", "yes"] * 150})
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"300 rows were read.*equal values of whole rows stay.* only 2 are distinct"):
+        _prepare(_spec(tmp_path, str(tmp_path / "t.parquet")))
+
+
+def test_a_source_that_changes_between_the_passes_is_refused(tmp_path: Path, csv_file: str) -> None:
+    class Rewriting(Console):
+        """Changes a cell of the file, and no count of rows, before the second pass."""
+
+        def progress(self, label: str, total: int) -> Any:
+            if "writing" in label:
+                lines = Path(csv_file).read_text().splitlines(keepends=True)
+                cells = lines[9].split(",")
+                Path(csv_file).write_text("".join([*lines[:9], ",".join([cells[0], "7.5", *cells[2:]]), *lines[10:]]))
+            return super().progress(label, total)
+
+    spec = _spec(tmp_path, csv_file, data={"key": ["id"]})
+    with pytest.raises(StoreError, match=r"changed while it was prepared: .* then .* with other content"):
+        prepare(spec, Rewriting(io.StringIO()))
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_dead_prepare_is_continued_with_the_pieces_that_it_had_written(tmp_path: Path, csv_file: str) -> None:
+    class Dying(Console):
+        """Dies when half of the pieces are written."""
+
+        def progress(self, label: str, total: int) -> Any:
+            return _Half(total) if "writing" in label else super().progress(label, total)
+
+    whole, _ = _prepare(_spec(tmp_path / "whole", csv_file))
+    spec = _spec(tmp_path, csv_file)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(spec, Dying(io.StringIO()))
+    (folder,) = (tmp_path / "store" / "datasets").iterdir()
+    done = sorted(path.stem for path in (folder / "done").iterdir())
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet") if path.stem in done}
+    assert len(done) >= 2 and kept
+    again, _ = _prepare(spec)
+    assert all(path.stat().st_mtime_ns == then for path, then in kept.items())
+    assert _content(again.uri) == _content(whole.uri)
+
+
+class _Half:
+    """A progress bar that is interrupted in its middle."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+
+    def __enter__(self) -> _Half:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def reach(self, done: int, note: str = "") -> None:
+        if done >= self._total // 2:
+            raise KeyboardInterrupt

@@ -8,7 +8,7 @@ import pytest
 
 from raymill.errors import DataError
 from raymill.piece import Piece
-from raymill.preparation import Recipe, Scan, count_times, scan, write
+from raymill.preparation import Recipe, Scan, count_times, identities, scan, write, write_once
 from raymill.profile import profile
 from raymill.schema import infer_schema
 from raymill.source import Source
@@ -73,7 +73,35 @@ def test_shards_hold_every_row_with_a_target_once_and_the_test_rows_raw(piece: P
     prepared = store.read_table(written.shards["test"].path)
     assert prepared["__target__"].to_pylist() == late.tolist()
     assert prepared["__target__"].type == pa.int32()
-    assert written.classes["test"].tolist() == np.bincount(late).tolist()
+    assert written.classes["test"] == np.bincount(late).tolist()
+
+
+def test_what_was_written_has_the_census_of_what_was_scanned_unless_a_cell_changed(
+    piece: Piece, tmp_path: Path
+) -> None:
+    split = _split(by="group", column="day")
+    seen = scan(piece, LATE, split)
+    recipe, store = _recipe(seen, LATE, split), Store(str(tmp_path / "out"))
+    assert write(piece, recipe, store).census == seen.census
+    table = piece.read()
+    distance = table["distance"].to_numpy().copy()
+    distance[7] += 1
+    pq.write_table(table.set_column(0, "distance", pa.array(distance)), tmp_path / "t.parquet")
+    changed = write(piece, recipe, store).census
+    assert changed.rows == seen.census.rows and changed != seen.census
+
+
+def test_rows_of_each_class_are_counted_by_split_where_labels_are_classes(piece: Piece) -> None:
+    carrier = TaskSpec.model_validate({"type": "classification", "target": "carrier"})
+    seen = scan(piece, carrier, _split())
+    assert seen.classes.rows is not None and set(seen.classes.rows) == {"AA", "UA", "DL"}
+    assert tuple(np.sum(list(seen.classes.rows.values()), axis=0)) == seen.census.rows
+    assert scan(piece, LATE, _split()).classes.rows == {}
+
+
+def test_identities_are_those_of_groups_or_rows_and_at_most_a_thousand(piece: Piece) -> None:
+    assert len(identities(piece, DELAY, _split(by="group", column="day"))) == ROWS // 30
+    assert len(identities(piece, DELAY, _split())) == 1_000
 
 
 def test_statistics_and_targets_of_a_regression_are_standardised_on_train_rows(piece: Piece, tmp_path: Path) -> None:
@@ -83,7 +111,7 @@ def test_statistics_and_targets_of_a_regression_are_standardised_on_train_rows(p
     train = store.read_table(written.shards["train"].path)["__target__"].to_numpy()
     assert train.dtype == np.float32
     assert abs(train.mean()) < 1e-4 and abs(train.std() - 1) < 1e-3
-    assert written.classes["train"].tolist() == []
+    assert written.classes["train"] == []
 
 
 def test_what_validation_and_test_rows_hold_changes_nothing_that_is_fitted(piece: Piece, tmp_path: Path) -> None:
@@ -113,3 +141,15 @@ def test_the_profile_tells_kinds_shares_and_what_is_left_out(piece: Piece) -> No
     assert columns["distance"]["kind"] == "number" and 450 < columns["distance"]["quantiles"]["0.5"] < 550
     assert set(columns["carrier"]["top"]) == {"AA", "UA", "DL"} and columns["carrier"]["missing_share"] == 0
     assert columns["delay"]["feature"] is False
+
+
+def test_a_piece_is_written_once_by_one_recipe_and_again_by_another(piece: Piece, tmp_path: Path) -> None:
+    split = _split()
+    recipe, store = _recipe(scan(piece, LATE, split), LATE, split), Store(str(tmp_path / "out"))
+    first = write_once(piece, recipe, store)
+    changed = {file.path: file.changed_ns for file in store.files(recursive=True)}
+    assert write_once(piece, recipe, store) == first
+    assert {file.path: file.changed_ns for file in store.files(recursive=True)} == changed
+    seeded = _split(seed=1)
+    other = write_once(piece, _recipe(scan(piece, LATE, seeded), LATE, seeded), store)
+    assert other.census != first.census
