@@ -20,6 +20,7 @@ from raymill.console import Console
 from raymill.layout import TARGET, Layout
 from raymill.scores import score_table, scores_in
 from raymill.store import Store
+from raymill.target import encode_target
 from raymill.task import Task
 
 if TYPE_CHECKING:
@@ -176,12 +177,11 @@ def _score(prepared: Prepared, predicts: list[Predict]) -> list[np.ndarray]:
 
 
 def _test_target(prepared: Prepared) -> np.ndarray:
-    shards = prepared.splits["test"].shards
-    parts = [prepared.read(shard, [TARGET])[TARGET].to_numpy() for shard in shards]
-    target = np.concatenate([np.zeros(0, np.int8), *parts])
-    if prepared.task.kind == "classification":
-        return target.astype(np.int64)
-    return prepared.task.restore(target)
+    """The test rows' targets as an evaluation has them: class indices, or own units to the last digit."""
+    name = prepared.task.target
+    shards = prepared.raw_test.shards
+    parts = [encode_target(prepared.task, prepared.read(shard, [name])[name])[0] for shard in shards]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
 Fit = Callable[["Prepared", _Rows, _Rows, int], Predict]
