@@ -33,7 +33,9 @@ _NAME = r"[a-z0-9][a-z0-9-]*"
 _RUN = rf"{_NAME}-[0-9a-f]{{8}}"
 _TORN = r"\.[0-9a-f]{8}\.partial"
 _DATASET = re.compile(rf"(datasets/{_NAME}-[0-9a-f]{{12}})/(.+)")
-_DATASET_FILE = re.compile(rf"((train|validation|test|raw_test)/[^/]+\.parquet|(profile|manifest)\.json)({_TORN})?")
+_DATASET_FILE = re.compile(
+    rf"((train|validation|test|raw_test)/[^/]+\.parquet|(profile|manifest|done/[^/]+)\.json)({_TORN})?"
+)
 _EVALUATION = re.compile(rf"(evaluations/{_RUN}/[0-9a-f]{{12}}[^/]*)/(.+)")
 _EVALUATION_FILE = re.compile(rf"(.+\.parquet|evaluation\.json)({_TORN})?")
 _TRAINING = re.compile(rf"(runs/{_RUN})/((?:ray|checkpoints|history)/.+|spec\.json)")

@@ -185,6 +185,13 @@ def test_a_bundled_table_of_another_version_goes(spec: Spec, store: Store) -> No
     assert store.exists(current)
 
 
+def test_a_dead_prepare_goes_with_its_notes_of_what_was_written(spec: Spec, store: Store) -> None:
+    store.write_bytes(f"{DATASET}/train/00000-t-0.parquet", b"x")
+    store.write_json(f"{DATASET}/done/00000-t-0.json", {})
+    _age(store, "datasets")
+    assert clean(spec, Console(io.StringIO())) == [DATASET]
+
+
 def test_nothing_that_a_result_needs_and_nothing_of_others_is_touched(spec: Spec, store: Store) -> None:
     write_dataset(store.local_path("datasets/t-ffffffffffff"))
     _checkpoints(store, 10)
