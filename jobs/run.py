@@ -94,7 +94,9 @@ def _preflight(spec: Spec, last: str) -> None:
     """Refuses now what would fail after hours: a network that can't be imported, a GPU that no node has."""
     if STEPS.index(last) >= STEPS.index("train"):
         require_importable(spec.model)
-        check_resources(spec.train.cpus_per_worker or CPUS_ASKED_PER_WORKER, spec.train.gpus_per_worker)
+        recipe = spec.train
+        cpus = recipe.cpus_per_worker or CPUS_ASKED_PER_WORKER
+        check_resources(cpus, recipe.gpus_per_worker, recipe.workers)
     if last == "deploy":
         check_resources(spec.serve.cpus, 0)
 

@@ -104,7 +104,7 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_as_if_undisturbed(tmp_path
     scene = Scene(folder=tmp_path)
     report, log = scene.finish(scene.type(*scene.command(workers=2, rank=1)))
     assert scene.marker.exists()
-    assert "lost a worker" in log
+    assert "attempt 1 failed" in log
     assert "continuing from step 25" in log
     assert_same((scene, report), undisturbed(2))
 
