@@ -109,7 +109,9 @@ def _fit(assignment: Assignment, run: Run, console: Console) -> Fit:
         decision = decide(outcome.errors, attempt)
         if isinstance(decision, GiveUp):
             raise decision.error
-        console.say(f"train     attempt {attempt} failed ({decision.reason}); starting again from the newest checkpoint")
+        console.say(
+            f"train     attempt {attempt} failed ({decision.reason}); starting again from the newest checkpoint"
+        )
         attempt += 1
 
 
