@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -53,8 +54,14 @@ def _train(spec: Spec, prepared: Prepared, run: Run, tracked: TrackedRun, consol
     run.forget_stop()
     run.save_spec(scrubbed(spec.to_json()))
     assignment = Assignment(spec=spec, dataset_uri=prepared.uri, run_id=tracked.id, git_commit=git_commit())
-    with on_interrupt(run.ask_to_stop, console), _followed(run, spec, tracked, console):
-        fit = _fit(assignment, run, console)
+    asked = threading.Event()
+
+    def ask() -> None:
+        asked.set()
+        run.ask_to_stop()
+
+    with on_interrupt(ask, console), _followed(run, spec, tracked, console):
+        fit = _fit(assignment, run, asked, console)
     if fit.status == "interrupted":
         raise Interrupted(f"Training stopped at step {fit.steps}.", "Type the same command to continue from there.")
 
@@ -99,11 +106,11 @@ def _followed(run: Run, spec: Spec, tracked: TrackedRun, console: Console) -> It
             yield
 
 
-def _fit(assignment: Assignment, run: Run, console: Console) -> Fit:
+def _fit(assignment: Assignment, run: Run, asked: threading.Event, console: Console) -> Fit:
     """Attempts until one ends well, or the failure policy gives up and its error is raised."""
     attempt = 1
     while True:
-        outcome = _attempt(assignment, run, console)
+        outcome = _attempt(assignment, run, asked, console)
         if isinstance(outcome, Fit):
             return outcome
         decision = decide(outcome.errors, attempt)
@@ -115,11 +122,11 @@ def _fit(assignment: Assignment, run: Run, console: Console) -> Fit:
         attempt += 1
 
 
-def _attempt(assignment: Assignment, run: Run, console: Console) -> Fit | WorkerFailure:
+def _attempt(assignment: Assignment, run: Run, asked: threading.Event, console: Console) -> Fit | WorkerFailure:
     recipe = assignment.spec.train
     if recipe.workers == 1 and recipe.gpus_per_worker == 0:
         try:
-            return train_rank(assignment, say=lambda text: console.say(f"train     {text}"))
+            return train_rank(assignment, say=lambda text: console.say(f"train     {text}"), asked=asked)
         except MachineError as error:
             return WorkerFailure(errors=(error,))
     outcome: Fit | WorkerFailure = run_on_workers(

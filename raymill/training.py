@@ -42,7 +42,9 @@ class Assignment:
     git_commit: str | None = None
 
 
-def train_rank(assignment: Assignment, say: Callable[[str], None] = lambda text: None) -> Fit:
+def train_rank(
+    assignment: Assignment, say: Callable[[str], None] = lambda text: None, asked: threading.Event | None = None
+) -> Fit:
     """Trains this process's share of a run; rank 0 leaves the bundle and then the run's manifest in the store.
 
     Raises DataError, SpecError, StoreError; an interrupted fit leaves a checkpoint and no manifest.
@@ -52,7 +54,7 @@ def train_rank(assignment: Assignment, say: Callable[[str], None] = lambda text:
     world = World.current(_device(spec))
     torch.set_num_threads(_threads(spec))
     history = HistoryWriter(run.store, run.history)
-    with _stop_watch(run, world) as should_stop:
+    with _stop_watch(run, world, asked or threading.Event()) as should_stop:
         hooks = Hooks(
             checkpoints=Checkpoints(run.store, run.checkpoints),
             report=history.add,
@@ -162,9 +164,9 @@ def _validation_metrics(prepared: Prepared, loop: Loop) -> dict[str, float | Non
 
 
 @contextmanager
-def _stop_watch(run: Run, world: World) -> Iterator[Callable[[], bool]]:
+def _stop_watch(run: Run, world: World, asked: threading.Event) -> Iterator[Callable[[], bool]]:
     """On rank 0 a thread looks every half second whether the run is asked to stop; the other ranks hear it from it."""
-    asked, ended = threading.Event(), threading.Event()
+    ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(_STOP_POLL_S):

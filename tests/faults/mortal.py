@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import torch
@@ -35,7 +36,12 @@ class Mortal(Mlp):
     def _strike(self) -> None:
         if self._signal_number == 0:
             raise ValueError("the user's own mistake")
-        os.kill(int(Path(self._victim).read_text()) if self._victim else os.getpid(), self._signal_number)
+        if not self._victim:
+            os.kill(os.getpid(), self._signal_number)
+            return
+        os.kill(int(Path(self._victim).read_text()), self._signal_number)
+        while True:  # until Ray ends its driver's workers: not one step further
+            signal.pause()
 
 
 def build_model(

@@ -71,8 +71,8 @@ def _spec(folder: Path, port: int, name: str = "demo", **serve: Any) -> Spec:
 
 
 @pytest.fixture(scope="module")
-def world(ray_session: Session, tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(tmp_path_factory.mktemp("serving"), _free_port(), ray_session, io.StringIO())
+def world(ray_session: Session, tmp_path_factory: pytest.TempPathFactory, serve_port: int) -> World:
+    return World(tmp_path_factory.mktemp("serving"), serve_port, ray_session, io.StringIO())
 
 
 @pytest.fixture(scope="module")

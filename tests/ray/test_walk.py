@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,18 +71,12 @@ def _table() -> pd.DataFrame:
     return table.sample(frac=1.0, random_state=1).reset_index(drop=True)
 
 
-def _free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
+def walked(tmp_path_factory: pytest.TempPathFactory, serve_port: int) -> Iterator[Walked]:
     folder = tmp_path_factory.mktemp("spine")
     table = _table()
     table.to_csv(folder / "rows.csv", index=False)
-    spec = parse_spec(SPEC, "spec.yaml", [f"serve.port={_free_port()}"], folder=folder)
+    spec = parse_spec(SPEC, "spec.yaml", [f"serve.port={serve_port}", "serve.route=/spine"], folder=folder)
     said = io.StringIO()
     done = walk(spec, "deploy", Console(said))
     yield Walked(spec=spec, table=table, walk=done, said=said.getvalue())
