@@ -173,7 +173,7 @@ def test_the_report_holds_what_a_program_needs(walked: Walked) -> None:
 def test_the_champion_loads_from_mlflow_and_scores_alike(walked: Walked, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow
 
-    mlflow.set_tracking_uri(walked.spec.tracking or "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", walked.spec.tracking or "")
     model = mlflow.pyfunc.load_model("models:/spine@champion")
     frame = walked.test_rows.drop(columns=["delay"])
     got = model.predict(frame)["p_True"].to_numpy()
