@@ -6,7 +6,6 @@ convention; refuses to know metrics, and which baseline a user's model must beat
 
 from __future__ import annotations
 
-import contextlib
 import time
 import warnings
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from raymill.console import Console
 from raymill.layout import TARGET, Layout
 from raymill.scores import score_table, scores_in
 from raymill.store import Store
@@ -72,7 +70,7 @@ Predict = Callable[[_Rows], np.ndarray]
 """Scores of rows: probabilities of every class of the task, or values in learning units."""
 
 
-def fit_baselines(prepared: Prepared, seed: int, console: Console | None = None) -> list[BaselineScores]:
+def fit_baselines(prepared: Prepared, seed: int) -> list[BaselineScores]:
     """Fits constant, linear and gradient_boosting on the train split and scores the test split with each.
 
     All three see the same rows: every train row, or a random sample of them above a cap of 500,000 rows, or of 64
@@ -81,13 +79,10 @@ def fit_baselines(prepared: Prepared, seed: int, console: Console | None = None)
     cap = row_cap(prepared.layout, prepared.task)
     train, validation = (_sample(prepared, split, cap, seed) for split in ("train", "validation"))
     fitted: list[tuple[str, Predict, float, str]] = []
-    with console.progress("baselines", len(_FITS)) if console else contextlib.nullcontext() as bar:
-        for done, (name, fit) in enumerate(_FITS.items()):
-            if bar:
-                bar.reach(done, name)
-            started_s = time.perf_counter()
-            predict, note = _quietly(fit, prepared, train, validation, seed)
-            fitted.append((name, predict, time.perf_counter() - started_s, note))
+    for name, fit in _FITS.items():
+        started_s = time.perf_counter()
+        predict, note = _quietly(fit, prepared, train, validation, seed)
+        fitted.append((name, predict, time.perf_counter() - started_s, note))
     scores = _score(prepared, [predict for _, predict, _, _ in fitted])
     sampled = "" if len(train) == prepared.splits["train"].rows else _sampled_note(prepared, len(train))
     return [

@@ -6,6 +6,7 @@ scikit-learn's zero with a warning is no measurement. Knows nothing of jobs, fil
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -144,19 +145,19 @@ COUNTED: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] =
 }
 
 
-class _Sums:
+class _Sums(ABC):
     """What is summed for one kind of task."""
 
     confusion: np.ndarray | None = None
 
-    def add(self, target: np.ndarray, scores: np.ndarray) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def add(self, target: np.ndarray, scores: np.ndarray) -> None: ...
 
-    def merge(self, other: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def merge(self, other: Any) -> None: ...
 
-    def result(self, rows: int) -> dict[str, Measured]:
-        raise NotImplementedError
+    @abstractmethod
+    def result(self, rows: int) -> dict[str, Measured]: ...
 
 
 class _ClassSums(_Sums):
