@@ -18,6 +18,7 @@ from raymill.errors import DataError
 from raymill.metrics import Measured, Tally, measure
 from raymill.predictor import Predictor
 from raymill.prepared import Prepared, Shard
+from raymill.record import record_of
 from raymill.scores import score_table, scores_in
 from raymill.store import Store
 from raymill.target import encode_target
@@ -84,7 +85,7 @@ class Evaluation:
     @classmethod
     def open(cls, uri: str) -> Evaluation | None:
         store = Store(uri)
-        return cls(**store.read_json(MANIFEST)) if store.exists(MANIFEST) else None
+        return record_of(cls, store.read_json(MANIFEST), f"{store.uri}/{MANIFEST}") if store.exists(MANIFEST) else None
 
     def write(self) -> None:
         """Makes the evaluation exist; its scores must have been written."""
