@@ -19,13 +19,12 @@ import json
 import logging
 import math
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.scratch import scratch_folder
 from cluster.stopping import sigterm_as_ctrl_c, take_sigterm
 from raymill.console import Console
 from raymill.errors import ResourceError
@@ -55,8 +54,8 @@ def open_session(
     answers there.
     """
     address = choose_address(join, os.environ)
-    scratch = Path(tempfile.mkdtemp(prefix="rm-", dir="/tmp"))  # short: a Unix socket's path ends at 108 bytes
-    try:
+    with scratch_folder() as scratch, contextlib.ExitStack() as closing:
+        closing.callback(_close)
         with sigterm_as_ctrl_c(), _environment(_settings(needs_serve, debug), _own(scratch, debug)):
             found = _connect(address, debug)
             take_sigterm()  # from Ray, whose own handler ends the process with exit code 15 and not a word
@@ -65,9 +64,6 @@ def open_session(
             if address is not None:
                 console.say(f"joined the Ray session at {found}")
             yield Session(address=found, joined=address is not None)
-    finally:
-        _close()
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def choose_address(join: str | None, environ: Mapping[str, str]) -> str | None:

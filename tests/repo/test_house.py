@@ -61,7 +61,8 @@ MAY_TOUCH_FILES = {
     "raymill.rows": "scratch for the row matrix, gone with its process",
     "raymill.registry": "scratch for what MLflow uploads",
     "raymill.tracking": "scratch for what MLflow uploads, and the folder of its SQLite file",
-    "cluster.session": "scratch for Ray's and HAProxy's settings, gone with the session",
+    "cluster.session": "Ray Data's logging settings, in the scratch folder",
+    "cluster.scratch": "the scratch folder of one session, held by a lock and removed with what runs from it",
 }
 
 
