@@ -11,6 +11,7 @@ import urllib.request
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from raymill.record import record_of
 from raymill.store import Store
 
 _ANSWERS_WITHIN_S = 3.0
@@ -46,7 +47,7 @@ class EndpointRecord:
 
 
 def find(store: Store, name: str) -> EndpointRecord | None:
-    """The running endpoint of that name, or None. Raises StoreError."""
+    """The running endpoint of that name, or None. Raises StoreError, DataError."""
     record = _read(store, name)
     return record if record is not None and record.is_alive else None
 
@@ -69,7 +70,8 @@ def health_of(url: str) -> dict[str, Any] | None:
 
 
 def _read(store: Store, name: str) -> EndpointRecord | None:
-    return EndpointRecord(**store.read_json(_path(name))) if store.exists(_path(name)) else None
+    path = _path(name)
+    return record_of(EndpointRecord, store.read_json(path), f"{store.uri}/{path}") if store.exists(path) else None
 
 
 def _path(name: str) -> str:

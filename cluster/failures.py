@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
-from raymill.errors import RaymillError
+from collections.abc import Iterator
+
+from raymill.errors import RaymillError, WorkerLost
+
+# Raised when the attempts that a task or an actor has are spent.
+_DEATHS = {"NodeDiedError", "OutOfMemoryError", "RayActorError", "WorkerCrashedError"}
 
 
 def unwrap(error: Exception) -> Exception:
-    """The RaymillError that a task or an actor raised, out of Ray's wrappings; any other error as it is."""
+    """The RaymillError that a task or an actor raised, out of Ray's wrappings; any other error as it is.
+
+    A task whose worker died, as often as it was started, is a WorkerLost.
+    """
+    chain = list(_inside(error))
+    # Ray's own wrapping of an error is made a subclass of the error's class.
+    own = (e for e in chain if isinstance(e, RaymillError) and not hasattr(e, "as_instanceof_cause"))
+    dead = (e for e in chain if type(e).__name__ in _DEATHS)
+    if (found := next(own, None)) is not None:
+        return found
+    return _lost(death) if (death := next(dead, None)) is not None else error
+
+
+def _inside(error: Exception) -> Iterator[BaseException]:
+    """The error and all that it was raised from or wraps, each once, outermost first."""
     seen: set[int] = set()
     waiting: list[BaseException] = [error]
     while waiting:
         inner = waiting.pop(0)
-        # Ray's own wrapping of an error is made a subclass of the error's class.
-        if isinstance(inner, RaymillError) and not hasattr(inner, "as_instanceof_cause"):
-            return inner
-        if id(inner) not in seen:
-            seen.add(id(inner))
-            causes = (getattr(inner, "cause", None), inner.__cause__, inner.__context__)
-            waiting.extend(cause for cause in causes if isinstance(cause, BaseException))
-    return error
+        if id(inner) in seen:
+            continue
+        seen.add(id(inner))
+        yield inner
+        causes = (getattr(inner, "cause", None), inner.__cause__, inner.__context__)
+        waiting.extend(cause for cause in causes if isinstance(cause, BaseException))
+
+
+def _lost(death: BaseException) -> WorkerLost:
+    if type(death).__name__ == "OutOfMemoryError":
+        return WorkerLost(
+            "A worker needed more memory than its node has, each time that it was started.",
+            "Use nodes with more memory for each CPU, then type the same command again.",
+        )
+    return WorkerLost(
+        "A worker process died, each time that it was started.",
+        "See the node's `dmesg` and memory, and Ray's logs with --debug; then type the same command again.",
+    )

@@ -2,7 +2,8 @@
 
 A piece of work is one read task, so that neither Ray's blocks nor the number of CPUs decide what a function sees,
 and answers come back in the order of the pieces whatever order they finish in. No row of a table travels through
-Ray: pieces say where rows are, answers what was found or written. Ray runs a piece again whose worker or node died.
+Ray: pieces say where rows are, answers what was found or written. Ray runs a piece again whose worker or node died,
+a few times: a piece that needs more memory than there is kills every worker that takes it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import functools
 import logging
 import pickle
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -24,15 +26,16 @@ Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
 # Less than one, so that an endpoint that holds half a CPU of a small machine never blocks a pass.
 CPUS_PER_PIECE = 0.5
+_RETRIES = 3
 
 
 def each(work: Callable[[Piece], Answer], pieces: Sequence[Piece]) -> Iterator[Answer]:
     """Yields `work(piece)` for every piece, in order; both must be picklable, safe to repeat, an answer small.
 
-    Raises the RaymillError that `work` raised.
+    Raises the RaymillError that `work` raised, and WorkerLost where a piece's worker died again and again.
     """
     _quiet()
-    dataset = ray.data.read_datasource(_Work(work, pieces), override_num_blocks=len(pieces), num_cpus=CPUS_PER_PIECE)
+    dataset = _dataset(_Work(work, pieces), len(pieces))
     waiting: dict[int, bytes] = {}
     following = 0
     try:
@@ -43,6 +46,14 @@ def each(work: Callable[[Piece], Answer], pieces: Sequence[Piece]) -> Iterator[A
                 following += 1
     except Exception as error:
         raise unwrap(error) from error
+
+
+def _dataset(work: Datasource, pieces: int) -> ray.data.Dataset:
+    asked = {"num_cpus": CPUS_PER_PIECE, "max_retries": _RETRIES}
+    with warnings.catch_warnings():
+        # Ray Data's named parameters have none for retries, which are endless otherwise.
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+        return ray.data.read_datasource(work, override_num_blocks=pieces, ray_remote_args=asked)
 
 
 class _Work(Datasource):

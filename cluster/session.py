@@ -6,6 +6,7 @@ It knows Ray's settings and why each is as it is. It knows no job and no endpoin
 |---|---|
 | no dashboard | saves 1 to 2 s of start-up and ten processes; only the Jobs and State APIs need it |
 | Train polls every 0.1 s | its default of 2 s is felt at every start, report and end |
+| 3 retries of a task that ran out of memory | it is tried for ever by default |
 | HAProxy in front of Serve | ten times the default proxy's speed |
 | drain 25 s, keep-alive 20 s | an old replica outlives every idle connection that a reloaded HAProxy still holds |
 | HAProxy's own ports and files | fixed by default, so that a second session on a machine could not start |
@@ -124,6 +125,7 @@ def _settings(needs_serve: bool, debug: bool) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_task_oom_retries": "3",
     }
     if needs_serve:
         settings |= {

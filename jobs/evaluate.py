@@ -16,8 +16,6 @@ from raymill.errors import InternalError
 from raymill.evaluation import (
     MANIFEST,
     Evaluation,
-    Scorer,
-    ScoreShard,
     all_scores,
     measure_baselines,
     reasons_of,
@@ -30,7 +28,8 @@ from raymill.history import read_history
 from raymill.prepared import Prepared
 from raymill.registry import Registry, Version
 from raymill.run import Run, Trained
-from raymill.spec import Spec
+from raymill.scoring import Scorer, ScoreShard
+from raymill.spec import METRICS, Spec
 from raymill.store import Store
 from raymill.tracking import TrackedRun, Tracker
 
@@ -147,7 +146,7 @@ def _draw(prepared: Prepared, trained: Trained, evaluation: Evaluation, tracked:
 
 
 def _tell(spec: Spec, evaluation: Evaluation, console: Console) -> None:
-    shown = spec.evaluate.metrics or tuple(evaluation.metrics)
+    shown = spec.evaluate.metrics or [name for name in METRICS[spec.task.type] if name in evaluation.metrics]
     console.say(f"evaluate  {evaluation.rows:,} test rows scored once -> {evaluation.uri}")
     rows = {"model": evaluation.metrics, **evaluation.baselines}
     if evaluation.champion is not None:

@@ -14,9 +14,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 from raymill.errors import ResourceError, StoreError
+from raymill.record import record_of
 from raymill.store import Store
 
 RENEW_EVERY_S = 5.0
@@ -24,55 +25,67 @@ ENDS_AFTER_S = 30.0
 _HELD: set[str] = set()  # by this process: a container that starts again may have its predecessor's host and pid
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Holder:
+    """Who works there; `at` is when it said so last, in seconds since 1970."""
+
+    id: str
+    host: str
+    pid: int
+    at: float
+
+    def write(self, store: Store, path: str) -> None:
+        store.write_json(path, asdict(self))
+
+
 @contextmanager
 def lease(store: Store, path: str, what: str, clock: Callable[[], float] = time.time) -> Iterator[None]:
     """Holds the lease at `path` while the block runs. Raises ResourceError naming who holds it now."""
-    mine: dict[str, Any] = {"id": uuid.uuid4().hex, "host": socket.gethostname(), "pid": os.getpid()}
     _refuse(_holder(store, path), what, clock())
-    store.write_json(path, mine | {"at": clock()})
+    mine = _Holder(id=uuid.uuid4().hex, host=socket.gethostname(), pid=os.getpid(), at=clock())
+    mine.write(store, path)
     found = _holder(store, path)
-    if found is None or found["id"] != mine["id"]:
+    if found is None or found.id != mine.id:
         _refuse(found, what, clock())
     ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(RENEW_EVERY_S):
             with suppress(StoreError):  # tried again in a moment; a store that stays away is met by the work itself
-                store.write_json(path, mine | {"at": clock()})
+                replace(mine, at=clock()).write(store, path)
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
-    _HELD.add(mine["id"])
+    _HELD.add(mine.id)
     try:
         yield
     finally:
-        _HELD.discard(mine["id"])
+        _HELD.discard(mine.id)
         ended.set()
         thread.join()
         with suppress(StoreError):
             store.delete(path)
 
 
-def _holder(store: Store, path: str) -> dict[str, Any] | None:
-    found: dict[str, Any] | None = store.read_json(path) if store.exists(path) else None
-    return found
+def _holder(store: Store, path: str) -> _Holder | None:
+    return record_of(_Holder, store.read_json(path), f"{store.uri}/{path}") if store.exists(path) else None
 
 
-def _refuse(holder: dict[str, Any] | None, what: str, now_s: float) -> None:
+def _refuse(holder: _Holder | None, what: str, now_s: float) -> None:
     if holder is not None and _is_alive(holder, now_s):
         raise ResourceError(
-            f"{what} is being worked on by process {holder['pid']} on {holder['host']}.",
+            f"{what} is being worked on by process {holder.pid} on {holder.host}.",
             "Wait until it has finished, or stop it and type the same command again.",
         )
 
 
-def _is_alive(holder: dict[str, Any], now_s: float) -> bool:
-    if holder["host"] != socket.gethostname():
-        return now_s - float(holder["at"]) < ENDS_AFTER_S
-    if holder["pid"] == os.getpid():
-        return holder["id"] in _HELD
+def _is_alive(holder: _Holder, now_s: float) -> bool:
+    if holder.host != socket.gethostname():
+        return now_s - holder.at < ENDS_AFTER_S
+    if holder.pid == os.getpid():
+        return holder.id in _HELD
     try:
-        os.kill(holder["pid"], 0)
+        os.kill(holder.pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

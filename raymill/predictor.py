@@ -30,7 +30,10 @@ class Predictor:
     @classmethod
     def load(cls, uri: str, digest: str | None = None) -> Predictor:
         """Loads a bundle by its URI and, where given, holds it to a digest. Raises DataError, StoreError."""
-        bundle = Bundle.read(uri, digest)
+        return cls.of(Bundle.read(uri, digest))
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Predictor:
         return cls(
             schema=bundle.schema,
             transform=bundle.transform,

@@ -14,6 +14,8 @@ from typing import Any
 
 from raymill.checkpoint_name import step_in
 from raymill.errors import DataError
+from raymill.evaluation import MANIFEST as EVALUATION
+from raymill.evaluation import Evaluation
 from raymill.history import read_history
 from raymill.prepared import MANIFEST, Prepared
 from raymill.run import Run
@@ -112,7 +114,7 @@ class Standing:
         """Reads the spec's store; `answers` says whether its endpoint does. Raises StoreError."""
         store, name = Store(spec.store), re.escape(spec.name)
         manifests = _files(store, "datasets", rf"{name}-[0-9a-f]{{12}}/{MANIFEST}")
-        evaluations = _files(store, "evaluations", rf"{name}-[0-9a-f]{{8}}/.+/evaluation\.json")
+        evaluations = _files(store, "evaluations", rf"{name}-[0-9a-f]{{8}}/.+/{re.escape(EVALUATION)}")
         runs: dict[str, list[FileInfo]] = {}
         for file in _files(store, "runs", rf"{name}-[0-9a-f]{{8}}/((spec|train)\.json|(checkpoints|history)/.+)"):
             runs.setdefault(file.path.split("/")[1], []).append(file)
@@ -185,14 +187,16 @@ def _run(run: Run, files: list[FileInfo]) -> RunStanding:
 
 
 def _evaluation(spec: Spec, store: Store, manifest: FileInfo) -> EvaluationStanding:
-    found, metric = store.read_json(manifest.path), spec.gate_metric
-    others = found["baselines"] | ({"champion": found["champion"]} if found["champion"] is not None else {})
+    found = Evaluation.open(f"{store.uri}/{manifest.path.rpartition('/')[0]}")
+    assert found is not None
+    others = found.baselines | ({"champion": found.champion} if found.champion is not None else {})
+    metric = spec.gate_metric
     return EvaluationStanding(
-        uri=found["uri"],
-        run=found["run"],
+        uri=found.uri,
+        run=found.run,
         metric=metric,
-        rows=found["rows"],
-        value=found["metrics"].get(metric),
+        rows=found.rows,
+        value=found.metrics.get(metric),
         others={name: metrics.get(metric) for name, metrics in others.items()},
         made=_utc(manifest),
     )

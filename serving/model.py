@@ -34,9 +34,9 @@ class Model:
 
 def load_model(bundle_uri: str, digest: str) -> Model:
     """Loads a bundle and holds it to its digest. Raises DataError, StoreError."""
+    from raymill.bundle import Bundle
     from raymill.predictor import Predictor
-    from raymill.store import Store
 
-    predictor = Predictor.load(bundle_uri, digest)
-    lineage = Store(bundle_uri).read_json("bundle.json")["lineage"]
-    return Model(predictor=predictor, lineage={key: lineage[key] for key in _SHOWN if key in lineage})
+    bundle = Bundle.read(bundle_uri, digest)
+    shown = {key: bundle.lineage[key] for key in _SHOWN if key in bundle.lineage}
+    return Model(predictor=Predictor.of(bundle), lineage=shown)

@@ -12,9 +12,6 @@ import pytest
 from raymill.errors import DataError
 from raymill.evaluation import (
     Evaluation,
-    Scorer,
-    ScoreShard,
-    _aligned,
     all_scores,
     measure_baselines,
     read_scores,
@@ -26,6 +23,7 @@ from raymill.evaluation import (
 from raymill.metrics import Measured, Tally, measure
 from raymill.predictor import Predictor
 from raymill.prepared import Prepared
+from raymill.scoring import Scorer, ScoreShard, _aligned
 from raymill.store import Store
 from raymill.task import Task
 from raymill.training import Assignment, train_rank

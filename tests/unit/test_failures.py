@@ -1,10 +1,10 @@
 import pickle
 
 import pytest
-from ray.exceptions import RayTaskError
+from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from cluster.failures import unwrap
-from raymill.errors import DataError
+from raymill.errors import DataError, WorkerLost
 
 
 def _wrapped(cause: Exception) -> Exception:
@@ -31,3 +31,12 @@ def test_our_error_is_found_behind_the_error_that_it_caused() -> None:
 def test_any_other_error_stays_as_it_is() -> None:
     error = _wrapped(ValueError("x"))
     assert unwrap(error) is error
+
+
+def test_a_worker_that_died_as_often_as_it_was_started_is_the_machines_affair() -> None:
+    lost = unwrap(WorkerCrashedError())
+    assert isinstance(lost, WorkerLost)
+    assert "died, each time" in lost.what
+    starved = unwrap(OutOfMemoryError("the node's memory monitor"))
+    assert isinstance(starved, WorkerLost)
+    assert "more memory than its node has" in starved.what
