@@ -129,7 +129,6 @@ def _track(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evaluat
     tracked.log_metrics(evaluation.metrics, "test", evaluation.reasons)
     for name, metrics in evaluation.baselines.items():
         tracked.log_metrics(metrics, f"baseline/{name}")
-    tracked.log_json("spec.json", spec.to_json())
     tracked.log_json("evaluation.json", {"metrics": evaluation.metrics, "slices": evaluation.slices})
     _draw(prepared, trained, evaluation, tracked, Store(spec.store))
 

@@ -146,8 +146,7 @@ def _fit(spec: Spec, split: Split, seen: Scan) -> Recipe:
     """Fits target, schema and transform on the train rows."""
     task = fit_task(spec.task, seen.summary)
     seen.classes.require_in_train(spec.task.column)
-    ignored = {*spec.features.ignore, *spec.data.key}
-    schema = infer_schema(seen.summary, spec.features.types, ignored, spec.task.column)
+    schema = infer_schema(seen.summary, spec.features.types, spec.no_features, spec.task.column)
     return Recipe(task=task, split=split, schema=schema, transform=Transform.fit(schema, seen.summary))
 
 

@@ -53,6 +53,7 @@ def train(spec: Spec, prepared: Prepared, console: Console) -> Trained:
 def _train(spec: Spec, prepared: Prepared, run: Run, tracked: TrackedRun, console: Console) -> None:
     run.forget_stop()
     run.save_spec(scrubbed(spec.to_json()))
+    tracked.log_json("spec.json", spec.to_json())
     assignment = Assignment(spec=spec, dataset_uri=prepared.uri, run_id=tracked.id, git_commit=git_commit())
     asked = threading.Event()
 

@@ -82,7 +82,7 @@ class TaskSpec(Section):
 
 class SplitSpec(Section):
     by: Literal["random", "group", "time"] = "random"
-    column: str | None = Field(None, description="the group or time column; none for random")
+    column: str | None = Field(None, description="the group or time column; none for random. A group is no feature")
     train: float = Field(0.8, gt=0, lt=1)
     validation: float = Field(0.1, gt=0, lt=1)
     test: float = Field(0.1, gt=0, lt=1)
@@ -276,6 +276,13 @@ class Spec(Section):
     def gate_metric(self) -> str:
         default = "roc_auc" if self.task.type == "classification" else "r2"
         return self.evaluate.gate.metric or default
+
+    @property
+    def no_features(self) -> frozenset[str]:
+        """Columns left out: the ignored, and what only says which row or group a row is, unless it is given a type."""
+        split = self.data.split
+        identities = {*self.data.key, *([split.column] if split.by == "group" and split.column else [])}
+        return frozenset({*self.features.ignore, *(identities - self.features.types.keys())})
 
     @model_validator(mode="after")
     def _metrics_fit_the_task(self) -> Spec:

@@ -141,10 +141,10 @@ def test_a_split_by_time_is_forward_over_all_pieces(tmp_path: Path, csv_file: st
 
 
 @pytest.mark.usefixtures("small_pieces")
-def test_groups_are_disjoint_and_key_columns_no_features(tmp_path: Path, csv_file: str) -> None:
+def test_groups_are_disjoint_and_neither_group_nor_key_is_a_feature(tmp_path: Path, csv_file: str) -> None:
     data = {"split": {"by": "group", "column": "group"}, "key": ["id"]}
     prepared, _ = _prepare(_spec(tmp_path, csv_file, data=data))
-    assert "id" not in prepared.schema.kinds
+    assert not {"id", "group"} & prepared.schema.kinds.keys()
     raw = pa.concat_tables([prepared.read(shard) for shard in prepared.raw_test.shards])
     everything = pacsv.read_csv(csv_file).to_pandas()
     test_groups = {int(group) for group in raw["group"].to_pylist()}

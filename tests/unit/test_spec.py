@@ -53,3 +53,15 @@ def test_the_json_schema_describes_every_section() -> None:
     schema = Spec.model_json_schema(by_alias=True)
     assert set(schema["properties"]) == set(Spec.model_fields)
     assert schema["additionalProperties"] is False
+
+
+def test_what_identifies_a_row_or_its_group_is_a_feature_only_when_it_is_given_a_type() -> None:
+    def left_out(data: dict[str, Any], features: dict[str, Any]) -> frozenset[str]:
+        task = {"type": "regression", "target": "y"}
+        named = {"name": "n", "task": task, "data": {"source": "a.csv"} | data, "features": features}
+        return Spec.model_validate(named).no_features
+
+    shops = {"key": ["id", "day"], "split": {"by": "group", "column": "shop"}}
+    assert left_out(shops, {"ignore": ["note"]}) == {"id", "day", "shop", "note"}
+    assert left_out(shops, {"shop": {"type": "category"}}) == {"id", "day"}
+    assert left_out({"split": {"by": "time", "column": "day"}}, {}) == set()
