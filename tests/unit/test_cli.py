@@ -17,9 +17,11 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from cluster.cli import Output, _ask_once, _explain, _internal, _parse, _parser, main
+from cluster.cli import _COMMANDS, _ask_once, _explain, _internal, main
 from cluster.endpoint import Endpoint
 from cluster.endpoint_record import EndpointRecord
+from cluster.grammar import _parser, parse
+from cluster.output import Output
 from cluster.session import Session
 from raymill.console import Console
 from raymill.errors import (
@@ -32,6 +34,7 @@ from raymill.errors import (
     TrackerError,
     WorkerLost,
 )
+from raymill.predictions import Predicted
 from raymill.spec import Spec
 from raymill.store import Store
 from tests.bundles import write_bundle
@@ -82,7 +85,7 @@ def test_the_command_line_is_what_the_documentation_says() -> None:
 
 
 def test_overrides_may_stand_before_and_behind_options() -> None:
-    arguments = _parse(["run", "f.yaml", "train.epochs=5", "--once", "train.seed=3", "--json", "store=x"])
+    arguments = parse(["run", "f.yaml", "train.epochs=5", "--once", "train.seed=3", "--json", "store=x"])
     assert arguments.overrides == ["train.epochs=5", "train.seed=3", "store=x"]
     assert (arguments.once, arguments.json, arguments.no_serve, arguments.debug) == (True, True, False, False)
 
@@ -237,17 +240,17 @@ def test_help_says_which_commands_take_the_steps_before_them() -> None:
         assert "not done" in str(commands_of(_parser())[name].description)
 
 
-@pytest.mark.parametrize("call", ["_run", "_step"])
+@pytest.mark.parametrize("command", ["run", "prepare"])
 def test_sigterm_ends_a_command_as_ctrl_c_does(
-    call: str, spec: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, spec: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def terminated(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
 
-    monkeypatch.setattr(f"cluster.cli.{call}", terminated)
+    monkeypatch.setitem(_COMMANDS, command, terminated)
     before = signal.getsignal(signal.SIGTERM)
-    assert main(["run" if call == "_run" else "prepare", spec, "--json"]) == 130
+    assert main([command, spec, "--json"]) == 130
     shown = capsys.readouterr()
     assert json.loads(shown.out)["status"] == "interrupted"
     assert shown.err.splitlines()[0] == "error: Stopped at once."
@@ -314,6 +317,22 @@ def test_a_deployed_version_is_a_number(
     monkeypatch.setattr("cluster.cli._hold", lambda *_: None)
     assert main(["deploy", spec, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["model"]["version"] == 3
+
+
+def test_predict_hands_input_and_output_to_the_job(
+    spec: str, sessions: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def predict(spec: Spec, input: str, output: str, console: Console) -> Predicted:
+        return Predicted(uri=f"{input} into {output}", rows=7, version=3)
+
+    monkeypatch.setattr("cluster.cli._job", lambda name: predict)
+    assert main(["predict", spec, "--input", "a.csv", "--output", "b", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["output"], found["rows"], found["model"]["version"]) == ("a.csv into b", 7, 3)
+
+
+def test_every_command_of_the_grammar_is_carried_out() -> None:
+    assert commands_of(_parser()).keys() == _COMMANDS.keys()
 
 
 def test_once_asks_in_the_columns_of_the_served_bundle(

@@ -1,0 +1,74 @@
+"""The grammar of the command line: which commands there are, and what each takes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The words of a command line, by name; ends the process where they make no command.
+
+    Overrides may stand anywhere after the spec, also behind options, where argparse alone refuses them.
+    """
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(arguments, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.overrides += rest
+    return arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="raymill", description="A table becomes a tracked, gated, live endpoint.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (
+        ("run", "the whole walk: prepare, train, evaluate, promote, deploy"),
+        ("prepare", "the source becomes a prepared dataset"),
+        ("train", "the prepared dataset becomes a bundle; prepares first where that is not done"),
+        ("evaluate", "the bundle scores the test rows; takes the steps before it that are not done"),
+        ("promote", "the gate decides who is champion; takes the steps before it that are not done"),
+        ("deploy", "the champion becomes, or replaces, a live endpoint"),
+        ("undeploy", "the live endpoint ends"),
+        ("predict", "the champion scores a table of any size"),
+        ("status", "says what is done already, and what answers"),
+        ("clean", "removes what no result needs"),
+    ):
+        _add_job(commands, name, text)
+    _add_spec(commands)
+    _add_init(commands)
+    return parser
+
+
+def _add_job(commands: Any, name: str, text: str) -> None:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("spec", metavar="SPEC", help="a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for example train.epochs=5")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--debug", action="store_true", help="Ray's own logs, and tracebacks")
+    if name == "run":
+        ending = parser.add_mutually_exclusive_group()
+        ending.add_argument("--no-serve", action="store_true", help="stop after the gate")
+        ending.add_argument("--once", action="store_true", help="send a few test rows through HTTP, then stop")
+    if name == "predict":
+        parser.add_argument("--input", required=True, help="a file, glob or folder of raw rows")
+        parser.add_argument("--output", required=True, help="a folder for Parquet files")
+
+
+def _add_spec(commands: Any) -> None:
+    parser = commands.add_parser("spec", help="check, show or describe a spec")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in (("check", "says what is wrong with a spec"), ("show", "prints it with every default")):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("spec", metavar="SPEC")
+        action.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    actions.add_parser("schema", help="prints the JSON Schema for editors")
+    parser.set_defaults(json=False, debug=False)
+
+
+def _add_init(commands: Any) -> None:
+    parser = commands.add_parser("init", help="writes a first spec for a table")
+    parser.add_argument("data", metavar="DATA", help="a file, glob or folder, or bundled:NAME")
+    parser.add_argument("--target", help="the column to predict; default: one with a usual name, else the last")
+    parser.set_defaults(json=False, debug=False)
