@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from cluster.pieces import each
-from raymill.cells import is_supported
+from raymill.cells import has_text, is_supported
 from raymill.console import Console
 from raymill.errors import DataError, StoreError, UserError
 from raymill.piece import Piece
@@ -46,6 +46,7 @@ from raymill.transform import Transform
 Answer = TypeVar("Answer")
 _FINGERPRINT_LETTERS = 12
 _READ_ROLES = ("task.target", "data.split.column")
+_TOLD_ROLES = ("data.key", "evaluate.slices")
 
 
 def prepare(spec: Spec, console: Console) -> Prepared:
@@ -68,7 +69,7 @@ def prepare(spec: Spec, console: Console) -> Prepared:
     store.write_json(PROFILE, profile(seen.summary, recipe.schema))
     prepared.write_manifest()
     store.delete(DONE)
-    _report(prepared, console)
+    _report(prepared, source, console)
     return prepared
 
 
@@ -100,6 +101,10 @@ def _require_columns(spec: Spec, source: Source) -> None:
                 raise DataError(
                     f"{role} names the column {name!r}, whose type {kind} holds no numbers, texts or times.",
                     "Name another column.",
+                )
+            if role in _TOLD_ROLES and not has_text(kind):
+                raise DataError(
+                    f"{role} names the column {name!r}, whose type {kind} has no text.", "Name another column."
                 )
 
 
@@ -211,7 +216,7 @@ def _account(
     )
 
 
-def _report(prepared: Prepared, console: Console) -> None:
+def _report(prepared: Prepared, source: Source, console: Console) -> None:
     rows = ", ".join(f"{name} {prepared.splits[name].rows:,}" for name in SPLITS)
     without = f"; {prepared.rows_without_target:,} without a target" if prepared.rows_without_target else ""
     console.say(f"prepare   {prepared.rows_read:,} rows{without}: {rows} -> {prepared.uri}")
@@ -220,6 +225,8 @@ def _report(prepared: Prepared, console: Console) -> None:
         console.say(f"prepare   {label}: {', '.join(f'{share:.1%}' for share in shares)} of each")
     for name, reason in prepared.schema.left_out:
         console.say(f"prepare   left out {name}: {reason}")
+    for name in source.folder_columns:
+        console.say(f"prepare   left out {name}: it is in names of folders ({name}=...), which are not read")
 
 
 def main() -> None:

@@ -7,6 +7,8 @@
 | boolean | bool | true/false, yes/no, t/f, 1/0 in any case | bool, the numbers 0 and 1 |
 | timestamp | timestamp[us], naive UTC | ISO 8601 to the microsecond, zone optional | date, timestamp |
 
+A decimal of more digits than a float64 holds is a category by its exact digits.
+
 Missing are null, NaN, the texts in `MISSING` once trimmed, and, for a number, an infinity. The module knows nothing
 of tables, splits or statistics.
 """
@@ -29,6 +31,10 @@ _FALSE = ("false", "f", "no", "0")
 _ZONE = r"[T ]\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 _WHOLE_TEXT = r"^(0|-?[1-9][0-9]*)\.0$"
 _EXACT_INTEGERS = float(2**53)
+# Decimals of no more digits are told apart by their float64, whose shortest form is the decimal's own.
+_EXACT_DIGITS = 15
+_MIDNIGHT = "00:00:00.000000"
+_TRAILING_ZEROS = r"\.0+$|(\.[0-9]*[1-9])0+$"
 # A failing Arrow cast of many cells builds one error message per cell, so a few cells are tried first.
 _PROBE = 256
 
@@ -52,18 +58,32 @@ def canonical_type(kind: FeatureType) -> pa.DataType:
 
 
 def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """The column as one array, dictionaries decoded and every text type as string."""
+    """The column as one array, dictionaries decoded, every text type as string, small decimals and floats wider."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
         array = array.cast(pa.string())
+    # Arrow has fewer functions for these.
+    if pa.types.is_float16(array.type):
+        array = array.cast(pa.float32())
+    if pa.types.is_decimal32(array.type) or pa.types.is_decimal64(array.type):
+        array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
     return array
 
 
 def is_supported(dtype: pa.DataType) -> bool:
     """Whether cells of a plain Arrow type can be read as any kind at all."""
     return _is_text(dtype) or _is_number(dtype) or _is_time(dtype)
+
+
+def has_text(dtype: pa.DataType) -> bool:
+    """Whether cells of an Arrow type have a text at all, as those of lists and structs don't."""
+    try:
+        pa.array([], dtype).cast(pa.string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError):
+        return False
+    return True
 
 
 def read(values: pa.Array, kind: FeatureType) -> pa.Array | BadCell:
@@ -141,15 +161,25 @@ def _texts(values: pa.Array) -> pa.Array:
             return pc.replace_substring_regex(texts, pattern=_WHOLE_TEXT, replacement=r"\1")
         return texts
     if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
-        return _number_texts(_numbers(values))
+        return _number_texts(values)
+    if pa.types.is_date(values.type):
+        return pc.binary_join_element_wise(values.cast(pa.string()), _MIDNIGHT, " ")
     return values.cast(pa.string())
 
 
-def _number_texts(numbers: pa.Array) -> pa.Array:
+def _number_texts(values: pa.Array) -> pa.Array:
     """Whole numbers as integers are written, so that a column of integers with gaps agrees with one without."""
+    numbers = _numbers(values)
     whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less(pc.abs(numbers), _EXACT_INTEGERS))
     integers = pc.if_else(whole, numbers, pa.scalar(None, pa.float64())).cast(pa.int64())
-    return pc.coalesce(integers.cast(pa.string()), numbers.cast(pa.string()))
+    return pc.coalesce(integers.cast(pa.string()), _exact_texts(values, numbers))
+
+
+def _exact_texts(values: pa.Array, numbers: pa.Array) -> pa.Array:
+    """Floats in their shortest form, and so decimals that a float64 tells apart; longer ones digit by digit."""
+    if not pa.types.is_decimal(values.type) or values.type.precision <= _EXACT_DIGITS:
+        return numbers.cast(pa.string())
+    return pc.replace_substring_regex(values.cast(pa.string()), pattern=_TRAILING_ZEROS, replacement=r"\1")
 
 
 def _booleans(values: pa.Array) -> pa.Array:
@@ -167,7 +197,9 @@ def _timestamps(values: pa.Array) -> pa.Array:
     if _is_number(values.type):
         return _none_of(_numbers(values), pa.timestamp("us"))
     if _is_time(values.type):
-        return values.cast(pa.timestamp("us"), safe=False)
+        # Nanoseconds are cut off; seconds too far away for microseconds are refused.
+        cut_off = pa.types.is_timestamp(values.type) and values.type.unit == "ns"
+        return values.cast(pa.timestamp("us"), safe=not cut_off)
     texts = _bare(values)
     try:
         return texts.cast(pa.timestamp("us"))
@@ -210,4 +242,13 @@ def _first_unreadable(reader: Reader, values: pa.Array) -> BadCell:
             low = middle
         else:
             high = middle
-    return BadCell(row=low, value=str(values[low].as_py()))
+    return BadCell(row=low, value=_told(values.slice(low, 1)))
+
+
+def _told(cell: pa.Array) -> str:
+    """One cell as people read it; Python has no times after the year 9999."""
+    if not _is_time(cell.type):
+        return str(cell[0].as_py())
+    if pa.types.is_timestamp(cell.type):
+        cell = cell.cast(pa.timestamp(cell.type.unit))
+    return str(cell.cast(pa.string())[0].as_py())

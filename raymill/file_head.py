@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections import Counter
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raymill.errors import DataError
-from raymill.piece import csv_columns, is_parquet, plain_type, readable
+from raymill.piece import csv_columns, is_parquet, own_type, readable
 from raymill.store import FileInfo, Store
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
@@ -43,11 +44,16 @@ def read_head(store: Store, file: FileInfo) -> Head:
 
 def _parquet_head(file: pq.ParquetFile, where: str) -> Head:
     fields = [
-        pa.field(field.name, plain_type(field.type))
+        pa.field(field.name, own_type(field.type))
         for field in file.schema_arrow
         if not _PANDAS_INDEX.fullmatch(field.name)
     ]
-    _check_duplicates([field.name for field in fields], where)
+    names = [field.name for field in fields]
+    if "" in names:
+        raise DataError(
+            f"{where}: column {names.index('') + 1} has no name.", "Name it, or write the file without that column."
+        )
+    _check_duplicates(names, where)
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     return Head(
         schema=pa.schema(fields),
@@ -89,21 +95,42 @@ def _looks_like_a_row(names: list[str]) -> bool:
 def common_schema(files: Sequence[FileInfo], heads: Sequence[Head]) -> pa.Schema:
     """The first file's columns, each with a type that holds every file's; DataError where none does."""
     common = heads[0].schema
+    names = set(common.names)
     for file, head in zip(files, heads, strict=True):
-        absent = sorted(set(common.names) - set(head.schema.names))
-        added = sorted(set(head.schema.names) - set(common.names))
+        absent = sorted(names - set(head.schema.names))
+        added = sorted(set(head.schema.names) - names)
         if absent or added:
             name, how = (absent[0], "lacks the") if absent else (added[0], "has a")
             raise DataError(
                 f"{file.path} {how} column {name!r}, unlike {files[0].path}.",
                 "Give all files of the source the same columns, or name fewer files.",
             )
-        try:
-            common = pa.unify_schemas([common, head.schema], promote_options="permissive")
-        except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(
-                f"{file.path} has other types than the files before it: {reason}.",
-                "Write the column with one type in all files.",
-            ) from error
-    return common
+        if head.schema != common:
+            common = pa.schema([_common_field(field, head.schema.field(field.name), file) for field in common])
+    return pa.schema([field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in common])
+
+
+def _common_field(field: pa.Field, other: pa.Field, file: FileInfo) -> pa.Field:
+    """A column in the type that holds it in the files so far and in one more; nulls alone are of any type."""
+    try:
+        return _unified(field, other)
+    except pa.ArrowException as error:
+        with contextlib.suppress(pa.ArrowException):
+            return _unified(field.with_type(_wide_type(field.type)), other.with_type(_wide_type(other.type)))
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{file.path} has other types than the files before it: {reason}.",
+            "Write the column with one type in all files.",
+        ) from error
+
+
+def _unified(field: pa.Field, other: pa.Field) -> pa.Field:
+    pair = [pa.schema([field]), pa.schema([other])]
+    return pa.unify_schemas(pair, promote_options="permissive").field(0)
+
+
+def _wide_type(kind: pa.DataType) -> pa.DataType:
+    """The type in which columns meet that have no other in common."""
+    if pa.types.is_decimal(kind):
+        return pa.float64()
+    return pa.timestamp("us") if pa.types.is_date(kind) else kind

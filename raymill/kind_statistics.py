@@ -146,6 +146,11 @@ class TimestampStatistics:
         return self.minimum_us == self.maximum_us
 
 
+def iso_time(time_us: int) -> str:
+    """Microseconds since 1970 as ISO 8601, in any year: Python's own times end with the year 9999."""
+    return str(np.datetime_as_string(np.datetime64(time_us, "us"))).removesuffix(".000000")
+
+
 def weekdays(times_us: np.ndarray) -> np.ndarray:
     """`(n,) int64` microseconds since 1970 to days of the week, Monday 0."""
     # 1970-01-01 was a Thursday.

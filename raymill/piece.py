@@ -94,15 +94,11 @@ def readable(store: Store, path: str, first_record: int = 0) -> Iterator[pa.Nati
         raise DataError(f"{store.uri}/{path} can't be read: {reason}.", _REPAIR) from error
 
 
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type that a Parquet column is read as: texts, decimals and dates in the one type for each."""
+def own_type(kind: pa.DataType) -> pa.DataType:
+    """A Parquet column's own type, less Arrow's encodings of it."""
     if pa.types.is_dictionary(kind):
-        return plain_type(kind.value_type)
-    if pa.types.is_null(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    if pa.types.is_decimal(kind):
-        return pa.float64()
-    return pa.timestamp("us") if pa.types.is_date(kind) else kind
+        return own_type(kind.value_type)
+    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
 
 
 def csv_columns(stream: pa.NativeFile, path: str) -> tuple[list[str], bool]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
+from raymill.kind_statistics import iso_time
 from raymill.schema import Schema
 from raymill.sketch import Categories
 from raymill.spec import FeatureType
@@ -19,7 +19,6 @@ from raymill.statistics import (
 _TOP_CATEGORIES = 20
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _GUESSES: tuple[FeatureType, ...] = ("timestamp", "number", "boolean")
-_EPOCH = datetime(1970, 1, 1)
 
 
 def profile(summary: TableSummary, schema: Schema) -> dict[str, Any]:
@@ -70,10 +69,7 @@ def _boolean(statistics: BooleanStatistics) -> dict[str, Any]:
 
 
 def _timestamp(statistics: TimestampStatistics) -> dict[str, Any]:
-    first, last = (
-        _EPOCH + timedelta(microseconds=time_us) for time_us in (statistics.minimum_us, statistics.maximum_us)
-    )
-    return {"min": first.isoformat(), "max": last.isoformat()}
+    return {"min": iso_time(statistics.minimum_us), "max": iso_time(statistics.maximum_us)}
 
 
 _FIGURES: dict[type, Any] = {

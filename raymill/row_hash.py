@@ -1,8 +1,8 @@
 """Row hashes: 64 bits from a row's cells, the same on any machine, in any piece and beside any other rows.
 
 Column names take no part, the order of columns does, and a column of a type that no feature can have (a list,
-bytes) takes none. Numbers are hashed by value (1 and 1.0 agree, as do 0.0 and -0.0, null and NaN), texts by their
-UTF-8 bytes.
+bytes) takes none. Numbers are hashed by value (1 and 1.0 agree, as do 0.0 and -0.0, null and NaN), a decimal by that
+of its float64, texts by their UTF-8 bytes.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def uniform(hashes: np.ndarray, seed: int) -> np.ndarray:
 def _hash_cells(cells: pa.Array) -> np.ndarray:
     if pa.types.is_string(cells.type) or pa.types.is_null(cells.type):
         return _hash_texts(cells.cast(pa.string()))
-    if pa.types.is_floating(cells.type):
-        return _hash_floats(cells.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False))
-    if pa.types.is_timestamp(cells.type):
+    if pa.types.is_floating(cells.type) or pa.types.is_decimal(cells.type):
+        return _hash_floats(cells.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False))
+    if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
         cells = cells.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
     missing = cells.is_null().to_numpy(zero_copy_only=False)
     filled = cells.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)

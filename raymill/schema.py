@@ -187,7 +187,8 @@ def _reason_to_leave_out(column: ColumnSummary, kind: FeatureType, *, declared: 
     if statistics.count == 0:
         return "only missing cells"
     if statistics.count == column.train_rows and statistics.constant:
-        return "one constant value"
+        collapsed = kind == "number" and column.distinct > 1
+        return "its different values are equal as 64-bit floats" if collapsed else "one constant value"
     many = column.distinct > max(_MOST_DISTINCT, _MOST_DISTINCT_SHARE * statistics.count)
     if many and kind == "category" and not declared:
         return "identifier or free text"

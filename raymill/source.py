@@ -99,6 +99,13 @@ class Source:
     def columns(self) -> tuple[str, ...]:
         return tuple(self.schema.names)
 
+    @property
+    def folder_columns(self) -> tuple[str, ...]:
+        """Names that folders give a value, as `year=2020/` does, and that are no columns: they are not read."""
+        folders = (folder for file in self.files for folder in file.path.split("/")[:-1])
+        named = dict.fromkeys(name for name, equals, _ in (folder.partition("=") for folder in folders) if equals)
+        return tuple(name for name in named if name not in self.schema.names)
+
     @functools.cached_property
     def pieces(self) -> tuple[Piece, ...]:
         """The table's rows in order, cut: small files together, big ones by row groups or byte ranges."""

@@ -6,7 +6,6 @@ A time is a timestamp or a number; which of the two is a property of the whole c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +14,9 @@ import pyarrow.compute as pc
 
 from raymill.cells import BadCell, plain, read
 from raymill.errors import DataError
+from raymill.kind_statistics import iso_time
 
 Clock = Literal["timestamp", "number"]
-_EPOCH = datetime(1970, 1, 1)
 # Beyond this many distinct times neighbours count as the later one, which moves a share by 1 / 2**18 a merge.
 _MOST_TIMES = 1 << 18
 _REMEDY = "Correct data.split.column, or its cells."
@@ -45,7 +44,7 @@ class TimeCuts:
         }
 
     def _told(self, time: float) -> str | float:
-        return (_EPOCH + timedelta(microseconds=time)).isoformat() if self.clock == "timestamp" else time
+        return iso_time(int(time)) if self.clock == "timestamp" else time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from raymill.cells import KINDS, MISSING, BadCell, canonical_type, is_supported, plain, read
+from raymill.cells import KINDS, MISSING, BadCell, canonical_type, has_text, is_supported, plain, read
 from raymill.spec import FeatureType
 
 
@@ -121,6 +121,46 @@ def test_dictionaries_and_large_strings_become_plain() -> None:
     assert plain(column).to_pylist() == ["a", None, "a", "b"]
     assert plain(pa.array(["a"], pa.large_string())).type == pa.string()
     assert not is_supported(pa.list_(pa.int64()))
+
+
+def test_long_decimals_are_categories_by_their_digits_and_short_ones_as_floats_are() -> None:
+    ids = [Decimal(10**30 + i) for i in range(3)]
+    assert cells(ids, "category", pa.decimal128(38, 0)) == [str(10**30 + i) for i in range(3)]
+    fine = [Decimal("7"), Decimal("-2.50"), Decimal("0"), Decimal("0.12345678901234567")]
+    assert cells(fine, "category", pa.decimal128(38, 20)) == ["7", "-2.5", "0", "0.12345678901234567"]
+    assert cells([2**63, 2**63 + 1], "category", pa.uint64()) == [str(2**63), str(2**63 + 1)]
+
+
+def test_half_floats_and_small_decimals_are_plain_as_wider_ones() -> None:
+    assert plain(pa.array([1.5, None], pa.float16())).type == pa.float32()
+    for small in (pa.decimal32(7, 2), pa.decimal64(7, 2)):
+        assert plain(pa.array([Decimal("1.50")], pa.decimal128(7, 2)).cast(small)).type == pa.decimal128(7, 2)
+
+
+def test_times_after_the_year_9999_are_read_and_told_and_those_beyond_microseconds_refused() -> None:
+    far = pa.array([253_402_300_800], pa.timestamp("s"))
+    assert read(far, "timestamp").cast(pa.int64()).to_pylist() == [253_402_300_800_000_000]
+    assert read(far, "number") == BadCell(row=0, value="10000-01-01 00:00:00")
+    assert read(pa.array([2_932_897], pa.date32()), "number") == BadCell(row=0, value="10000-01-01")
+    beyond = read(pa.array([0, 2**50], pa.timestamp("s", "UTC")), "timestamp")
+    assert beyond == BadCell(row=1, value="<value out of range: 1125899906842624>")
+
+
+def test_a_date_is_the_category_that_its_midnight_is() -> None:
+    day = pa.array([date(2024, 7, 1), None])
+    assert cells(day, "category") == cells(day.cast(pa.timestamp("us")), "category")
+
+
+@pytest.mark.parametrize(
+    "dtype", [pa.list_(pa.int64()), pa.struct([("a", pa.int64())]), pa.map_(pa.string(), pa.int8())]
+)
+def test_nested_cells_have_no_text(dtype: pa.DataType) -> None:
+    assert not has_text(dtype)
+
+
+@pytest.mark.parametrize("dtype", [pa.binary(), pa.time64("us"), pa.duration("s"), pa.decimal256(60, 2), pa.bool_()])
+def test_flat_cells_have_a_text(dtype: pa.DataType) -> None:
+    assert has_text(dtype)
 
 
 def test_an_empty_or_null_column_is_read_as_any_kind() -> None:

@@ -143,6 +143,19 @@ def test_the_profile_tells_kinds_shares_and_what_is_left_out(piece: Piece) -> No
     assert columns["delay"]["feature"] is False
 
 
+def test_times_of_any_year_are_prepared_and_told(tmp_path: Path) -> None:
+    seconds = np.arange(ROWS) * 10**8
+    table = pa.table({"when": pa.array(seconds).cast(pa.timestamp("s")), "delay": np.arange(ROWS, dtype=float)})
+    pq.write_table(table, tmp_path / "t.parquet")
+    piece = Source.open(str(tmp_path / "t.parquet")).pieces[0]
+    split = _split()
+    seen = scan(piece, DELAY, split)
+    recipe = _recipe(seen, DELAY, split)
+    assert recipe.schema.kinds == {"when": "timestamp"}
+    assert profile(seen.summary, recipe.schema)["columns"]["when"]["max"] > "11000"
+    write(piece, recipe, Store(str(tmp_path / "out")))
+
+
 def test_a_piece_is_written_once_by_one_recipe_and_again_by_another(piece: Piece, tmp_path: Path) -> None:
     split = _split()
     recipe, store = _recipe(scan(piece, LATE, split), LATE, split), Store(str(tmp_path / "out"))

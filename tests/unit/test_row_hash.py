@@ -50,6 +50,13 @@ def test_timestamps_hash_by_their_instant() -> None:
     assert _hash(micro)[0] == _hash(micro.cast(pa.timestamp("s")))[0]
 
 
+def test_dates_and_decimals_hash_as_timestamps_and_floats() -> None:
+    days = pa.array([19_000, None], pa.int32()).cast(pa.date32())
+    assert _hash(days).tolist() == _hash(days.cast(pa.timestamp("us"))).tolist()
+    prices = pa.array([1.5, -3.0, None])
+    assert _hash(prices.cast(pa.decimal128(38, 10))).tolist() == _hash(prices).tolist()
+
+
 def test_a_column_of_lists_takes_no_part() -> None:
     numbers, lists = pa.array([1, 2]), pa.array([[1], [2]])
     assert _hash(numbers, lists).tolist() == _hash(numbers).tolist()

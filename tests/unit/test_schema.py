@@ -101,6 +101,18 @@ def test_columns_without_information_are_left_out_with_the_reason() -> None:
     assert found.kinds == {"same_or_missing": "category", "number_id": "number"}
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([10**30 + i for i in range(3)], pa.decimal128(38, 0)),
+        pa.array([10**50 + i for i in range(3)], pa.decimal256(60, 0)),
+        pa.array([2**63 + i for i in range(3)], pa.uint64()),
+    ],
+)
+def test_different_integers_that_are_one_float_are_left_out_as_such(values: pa.Array) -> None:
+    assert infer({"x": values}).left_out == (("x", "its different values are equal as 64-bit floats"),)
+
+
 def test_an_identifier_stays_when_the_spec_gives_its_type() -> None:
     assert infer({"id": [f"id{i}" for i in range(2_500)]}, {"id": "category"}).kinds == {"id": "category"}
 

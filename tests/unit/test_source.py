@@ -56,13 +56,16 @@ def test_parquet_keeps_its_types_less_encodings_and_the_index_of_pandas(tmp_path
             "d": pa.array(["x", "y"]).dictionary_encode(),
             "dotted.name": pa.array(["p", "q"], pa.large_string()),
             "day": pa.array([0, 1], pa.date32()),
+            "half": pa.array([0.5, 1], pa.float16()),
+            "long": pa.array([10**30, 10**30 + 1], pa.decimal128(38, 0)),
             "__index_level_0__": [7, 8],
         }
     )
     pq.write_table(table, tmp_path / "t.parquet")
     read = Source.open(str(tmp_path)).pieces[0].read()
-    assert read.schema.types == [pa.int32(), pa.string(), pa.string(), pa.timestamp("us")]
-    assert read.column_names == ["n", "d", "dotted.name", "day"]
+    assert read.schema.types == [pa.int32(), pa.string(), pa.string(), pa.date32(), pa.float16(), pa.decimal128(38, 0)]
+    assert read.column_names == ["n", "d", "dotted.name", "day", "half", "long"]
+    assert read["long"].to_pylist() == [10**30, 10**30 + 1]
 
 
 def test_a_folder_and_a_glob_mean_their_files_in_name_order_without_hidden_ones(tmp_path: Path) -> None:
@@ -85,6 +88,37 @@ def test_columns_may_be_in_another_order_and_numbers_of_another_width_in_another
     source = Source.open(str(tmp_path))
     assert len(source.pieces) == 1
     assert _rows(source) == [{"a": 1.0, "b": "x"}, {"a": 2.0, "b": "y"}, {"a": 0.5, "b": "z"}]
+
+
+@pytest.mark.parametrize("dtype", [pa.int64(), pa.date32(), pa.bool_(), pa.list_(pa.int8()), pa.binary(), pa.string()])
+def test_a_column_without_a_cell_in_one_file_has_the_type_of_another(tmp_path: Path, dtype: pa.DataType) -> None:
+    for name, column in (("1", pa.nulls(2)), ("2", pa.nulls(2, dtype)), ("3", pa.nulls(2))):
+        pq.write_table(pa.table({"a": column, "b": pa.nulls(2)}), tmp_path / f"{name}.parquet")
+    source = Source.open(str(tmp_path))
+    assert source.schema.types == [dtype, pa.string()]
+    assert source.pieces[0].read().num_rows == 6
+
+
+def test_columns_of_days_and_times_or_of_decimals_too_far_apart_meet_in_one_type(tmp_path: Path) -> None:
+    wide, narrow = pa.decimal256(76, 0), pa.decimal256(76, 40)
+    pq.write_table(pa.table({"t": pa.array([1], pa.date32()), "d": pa.array([2], wide)}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"t": pa.array([5], pa.timestamp("us")), "d": pa.nulls(1, narrow)}), tmp_path / "2.parquet")
+    source = Source.open(str(tmp_path))
+    assert source.schema.types == [pa.timestamp("us"), pa.float64()]
+    assert source.pieces[0].read()["d"].to_pylist() == [2.0, None]
+
+
+def test_names_of_folders_that_would_be_columns_elsewhere_are_known(tmp_path: Path) -> None:
+    for year in (2020, 2021):
+        (tmp_path / f"year={year}" / "a=1").mkdir(parents=True)
+        (tmp_path / f"year={year}" / "a=1" / "t.csv").write_text("a,b\n1,2\n")
+    assert Source.open(str(tmp_path)).folder_columns == ("year",)
+    assert Source.open(str(tmp_path / "year=2020" / "a=1" / "t.csv")).folder_columns == ()
+
+
+def test_a_parquet_column_without_a_name_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1], "": [2]}), tmp_path / "t.parquet")
+    _fails(tmp_path, "t.parquet: column 2 has no name")
 
 
 def test_a_big_csv_is_cut_at_records_and_small_files_are_read_together(tmp_path: Path) -> None:

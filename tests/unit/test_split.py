@@ -59,6 +59,15 @@ def test_rows_of_one_key_are_together_whatever_else_they_hold() -> None:
     assert (frame.groupby(["group", "city"])["split"].nunique() == 1).all()
 
 
+def test_keys_that_only_their_digits_tell_apart_are_dealt_apart() -> None:
+    ids = pa.array([10**30 + i for i in range(1_000)], pa.decimal128(38, 0))
+    split = _split(key=("id",))
+    assert len(np.unique(split.identities(pa.table({"id": ids})))) == 1_000
+    short = pa.table({"id": [7.0, 2.5]})
+    exact = pa.table({"id": short["id"].cast(pa.decimal128(38, 3))})
+    assert split.identities(exact).tolist() == split.identities(short).tolist()
+
+
 def test_groups_are_disjoint_and_the_same_as_texts_or_numbers() -> None:
     split = _split(by="group", column="group")
     splits = split.assign(TABLE)

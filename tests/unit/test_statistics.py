@@ -95,6 +95,13 @@ def test_booleans_are_counted() -> None:
     assert booleans is not None and (booleans.trues, booleans.falses, booleans.count) == (2, 1, 3)
 
 
+@pytest.mark.parametrize("dtype", [pa.float16(), pa.decimal32(7, 2), pa.decimal64(15, 2), pa.decimal256(50, 2)])
+def test_narrow_and_wide_numbers_are_summarised_as_numbers(dtype: pa.DataType) -> None:
+    values = pa.array([1.5, 2.0, None]).cast(dtype)
+    column = TableSummary.of(pa.table({"x": values}), np.ones(3, bool)).columns["x"]
+    assert column.numbers is not None and (column.numbers.count, column.numbers.maximum) == (2, 2.0)
+
+
 def test_an_unsupported_type_is_summarised_without_statistics() -> None:
     column = summarise([[1], [2]])
     assert set(column.unreadable) == {"number", "category", "boolean", "timestamp"}

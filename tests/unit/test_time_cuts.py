@@ -33,6 +33,14 @@ def test_iso_texts_with_a_zone_and_timestamps_are_the_same_times() -> None:
     }
 
 
+def test_times_after_the_year_9999_are_told() -> None:
+    far = pa.array([2, 3, 300_000_000_000], pa.timestamp("s"))
+    told = TimeCounts.of(far, "when").cut(0.4, 0.3, "when").to_json()
+    assert (told["train_end"], told["validation_end"]) == ("1970-01-01T00:00:02", "1970-01-01T00:00:03")
+    later = pa.array([300_000_000_000, 300_000_000_001, 300_000_000_002], pa.timestamp("s"))
+    assert TimeCounts.of(later, "when").cut(0.4, 0.3, "when").to_json()["train_end"] == "11476-08-15T05:20:00"
+
+
 def test_numbers_in_texts_serve_as_times() -> None:
     assert _counts(["10", "9", "11.5"]).cut(0.4, 0.3, "when").train_end == 9.0
 
