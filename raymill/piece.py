@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +18,26 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from raymill.errors import DataError
+from raymill.errors import DataError, StoreError
 from raymill.store import Store
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zip", ".tsv.zip")
 # A record longer than a block is an error of Arrow's reader.
 _BLOCK_BYTES = 8 << 20
-_REPAIR = "Correct the file, or leave it out of data.source."
+_REPAIR = "Correct the file, or leave it out."
+_ENCRYPTED = 1
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+# What the readers of Arrow and Python raise for content that is not what it should be.
+_DAMAGE = (
+    pa.ArrowInvalid,
+    pa.ArrowTypeError,
+    NotImplementedError,
+    UnicodeDecodeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+)
 
 
 def is_parquet(path: str) -> bool:
@@ -88,10 +101,37 @@ def readable(store: Store, path: str, first_record: int = 0) -> Iterator[pa.Nati
     try:
         with store.reading(path) as stream:
             yield stream
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeDecodeError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        reason = re.sub(r"Row #(\d+)", lambda row: f"row {first_record + int(row[1])}", reason)
-        raise DataError(f"{store.uri}/{path} can't be read: {reason}.", _REPAIR) from error
+    except _DAMAGE as error:
+        if _is_utf16(store, path):
+            raise DataError(f"{store.uri}/{path} can't be read: it is UTF-16.", "Write it as UTF-8.") from error
+        raise _unreadable(store, path, error, first_record) from error
+    except StoreError as error:
+        if not _is_of_content(error.__cause__):
+            raise
+        raise _unreadable(store, path, error.__cause__, first_record) from error
+
+
+def _unreadable(store: Store, path: str, error: BaseException | None, first_record: int) -> DataError:
+    """The reason in one line; Arrow counts the lines of a CSV from 1, in the stretch that it is given."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in str(error))
+    reason = " ".join(shown.split()).rstrip(".")
+    reason = re.sub(r"Row #(\d+)", lambda row: f"line {first_record + int(row[1])}", reason)
+    is_text = "utf8" in reason.lower().replace("-", "")
+    return DataError(f"{store.uri}/{path} can't be read: {reason}.", "Write it as UTF-8." if is_text else _REPAIR)
+
+
+def _is_of_content(error: BaseException | None) -> bool:
+    """Whether Arrow's OSError is of bytes that it could read: a failing disk gives a number, S3 its own words."""
+    return isinstance(error, OSError) and error.errno is None and "AWS Error" not in str(error)
+
+
+def _is_utf16(store: Store, path: str) -> bool:
+    """Whether a CSV starts with UTF-16's byte order mark, which no UTF-8 does."""
+    if is_parquet(path):
+        return False
+    with store.reading(path) as stream, contextlib.suppress(*_DAMAGE):
+        return text_stream(stream, path).read(2) in _UTF_16
+    return False
 
 
 def own_type(kind: pa.DataType) -> pa.DataType:
@@ -103,7 +143,7 @@ def own_type(kind: pa.DataType) -> pa.DataType:
 
 def csv_columns(stream: pa.NativeFile, path: str) -> tuple[list[str], bool]:
     """The header's names and whether a row follows, from the first block of a CSV file."""
-    options = pacsv.ReadOptions(block_size=1 << 20)
+    options = pacsv.ReadOptions(block_size=1 << 20, use_threads=False)
     try:
         reader = pacsv.open_csv(text_stream(stream, path), read_options=options, parse_options=_dialect(path))
     except pa.ArrowInvalid as error:
@@ -149,11 +189,16 @@ def text_stream(stream: pa.NativeFile, path: str) -> Any:
         return pa.CompressedInputStream(stream, "gzip")
     if not path.lower().endswith(".zip"):
         return stream
-    archive = zipfile.ZipFile(stream)
+    try:
+        archive = zipfile.ZipFile(stream)
+    except (zipfile.BadZipFile, pa.ArrowInvalid) as error:
+        raise zipfile.BadZipFile("it is no readable zip file") from error
     members = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
     if len(members) != 1:
         raise DataError(
             f"{path} holds {len(members)} files; a zipped table holds one.",
             "Unpack it and name its folder or one of its files.",
         )
+    if archive.getinfo(members[0]).flag_bits & _ENCRYPTED:
+        raise zipfile.BadZipFile("what it holds is encrypted")
     return archive.open(members[0])

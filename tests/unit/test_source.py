@@ -1,5 +1,6 @@
 import dataclasses
 import gzip
+import io
 import os
 import pickle
 import zipfile
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raymill.errors import DataError
+from raymill.errors import DataError, StoreError
+from raymill.piece import readable
 from raymill.source import Source
 from raymill.store import Store
 
@@ -179,7 +181,10 @@ def test_nothing_there_is_an_error(tmp_path: Path, path: str) -> None:
         ("5.1,3.5,setosa\n4.9,3.0,setosa\n", "no header: its first row is 5.1, 3.5, setosa"),
         ("39,State-gov,77516,13\n1,2,3,4\n", "no header"),
         ("a,b\n1,2\n3,4,5\n", "Expected 2 columns, got 3: 3,4,5"),
-        ("a,b\n1,\xff\n", "t.csv can't be read: .*"),
+        ("a,b\n1,\xff\n", "t.csv can't be read: .*line 2.*\nWrite it as UTF-8"),
+        ("\xe9,b\n1,2\n", "t.csv can't be read: .*\nWrite it as UTF-8"),
+        ("\xff\xfea\0,\0b\0\n\0001\0,\0002\0\n\0", "t.csv can't be read: it is UTF-16.\nWrite it as UTF-8"),
+        ("\xfe\xff\0a\0,\0b\0\n\0001\0,\0002\0\n", "t.csv can't be read: it is UTF-16"),
     ],
 )
 def test_a_csv_without_a_proper_header_or_rows_is_an_error_that_names_it(tmp_path: Path, text: str, match: str) -> None:
@@ -194,13 +199,13 @@ def test_whole_numbers_that_grow_are_a_header(tmp_path: Path, header: str) -> No
     assert Source.open(str(tmp_path)).columns == tuple(header.split(","))
 
 
-def test_a_ragged_row_is_named_by_its_row_in_the_whole_file(tmp_path: Path) -> None:
+def test_a_ragged_row_is_named_by_its_line_in_the_whole_file(tmp_path: Path) -> None:
     rows = 400_000
     (tmp_path / "t.csv").write_text("a,b\n" + "1,2\n" * rows + "1,2,3\n")
     source = dataclasses.replace(Source.open(str(tmp_path)), csv_piece_bytes=1 << 20)
     assert [piece.label for piece in source.pieces] == ["t.csv", "t.csv after its first 262144 lines"]
     assert source.pieces[0].read().num_rows == 262_143
-    with pytest.raises(DataError, match=rf"t.csv can't be read: .*row {rows + 2}: Expected 2 columns, got 3"):
+    with pytest.raises(DataError, match=rf"t.csv can't be read: .*line {rows + 2}: Expected 2 columns, got 3"):
         source.pieces[1].read()
 
 
@@ -224,11 +229,61 @@ def test_what_is_no_table_is_an_error_naming_it(tmp_path: Path) -> None:
     (tmp_path / "t.parquet").write_text("not parquet")
     _fails(tmp_path / "t.parquet", "t.parquet can't be read")
     (tmp_path / "t.csv.zip").write_text("not a zip")
-    _fails(tmp_path / "t.csv.zip", "t.csv.zip can't be read")
+    _fails(tmp_path / "t.csv.zip", "t.csv.zip can't be read: it is no readable zip file")
     with zipfile.ZipFile(tmp_path / "two.csv.zip", "w") as archive:
         archive.writestr("1.csv", CSV)
         archive.writestr("2.csv", CSV)
     _fails(tmp_path / "two.csv.zip", "holds 2 files")
+
+
+def _damaged() -> dict[str, bytes]:
+    """Files whose content is wrong, in ways for which Arrow raises an OSError or zipfile an error of its own."""
+    random = np.random.default_rng(0)
+    text = b"a,b\n" + "".join(f"{number},x\n" for number in random.integers(0, 10**9, 50_000)).encode()
+    packed, sink, archive = gzip.compress(text), pa.BufferOutputStream(), io.BytesIO()
+    pq.write_table(pa.table({"a": random.normal(size=5_000)}), sink)
+    whole: bytes = sink.getvalue().to_pybytes()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("t.csv", text)
+    holed, locked = bytearray(archive.getvalue()), bytearray(archive.getvalue())
+    holed[9_000:9_100] = bytes(100)
+    locked[locked.rindex(b"PK\x01\x02") + 8] |= 1
+    return {
+        "no.csv.gz": b"hello, hello",
+        "short.csv.gz": packed[: len(packed) // 2],
+        "short.csv.zip": bytes(holed[:9_000]),
+        "holed.csv.zip": bytes(holed),
+        "locked.csv.zip": bytes(locked),
+        "footer.parquet": whole[:-300] + b"\xff" * 200 + whole[-100:],
+        "page.parquet": whole[:4] + b"\xff" * 40 + whole[44:],
+        "short.parquet": whole[:1_000],
+    }
+
+
+@pytest.mark.parametrize("name", list(_damaged()))
+def test_a_damaged_file_is_the_fault_of_the_data_in_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(_damaged()[name])
+    with pytest.raises(DataError) as caught:
+        [piece.read() for piece in Source.open(str(tmp_path / name)).pieces]
+    assert caught.value.what.startswith(f"{tmp_path}/{name} can't be read: ")
+    assert caught.value.what.isprintable() and not caught.value.what.endswith("..")
+
+
+def test_a_file_that_is_gone_is_the_fault_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(CSV)
+    piece = Source.open(str(tmp_path)).pieces[0]
+    (tmp_path / "t.csv").unlink()
+    with pytest.raises(StoreError, match="Could not read"):
+        piece.read()
+
+
+def test_a_bucket_that_fails_while_a_file_is_read_is_the_fault_of_the_store(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(CSV)
+    store = Store(str(tmp_path))
+    with pytest.raises(StoreError), readable(store, "t.csv"):
+        raise OSError("When reading object: AWS Error NETWORK_CONNECTION during GetObject operation")
+    with pytest.raises(DataError), readable(store, "t.csv"):
+        raise OSError("Truncated compressed stream.")
 
 
 def test_a_file_of_a_folder_is_named_with_its_folder(tmp_path: Path) -> None:
