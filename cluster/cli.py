@@ -16,7 +16,7 @@ from typing import Any
 from cluster.grammar import parse
 from cluster.noise import WithoutRemarks
 from cluster.output import Output
-from cluster.stopping import sigterm_as_ctrl_c
+from cluster.stopping import is_asked_to_stop, sigterm_as_ctrl_c
 from raymill.console import Console
 from raymill.errors import InternalError, Interrupted, RaymillError
 from raymill.loggable import without_userinfo
@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         except (RaymillError, KeyboardInterrupt) as error:
             report, code = _explain(error, arguments, console)
         except Exception as error:  # noqa: BLE001 - the last frame: whatever is left is ours to explain
-            report, code = _explain(_internal(error), arguments, console)
+            caused = KeyboardInterrupt() if is_asked_to_stop() else _internal(error)
+            report, code = _explain(caused, arguments, console)
     output.report(report, code)
     return code
 
@@ -147,12 +148,15 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
     The record of an endpoint that ends with an embedded Ray goes before it.
     """
     from cluster.endpoint import find, forget
+    from cluster.front import check_port
     from cluster.session import open_session
     from raymill.store import Store
 
     threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
     store = Store(spec.store)
     live = find(store, spec.name)
+    if needs_serve and live is None:
+        check_port(spec.serve.host, spec.serve.port)
     join = live.ray_address if live is not None else None
     with open_session(console, needs_serve=needs_serve, debug=arguments.debug, join=join) as session:
         try:
@@ -234,7 +238,7 @@ def _explain(
     if arguments.debug:
         console.say("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, KeyboardInterrupt):
-        error = Interrupted("Stopped at once.", "Type the same command to continue from the newest checkpoint.")
+        error = Interrupted("Stopped at once.", "What is done is kept; the same command goes on from there.")
     console.say(f"error: {error}")
     if isinstance(error, InternalError) and not arguments.debug:
         console.say("(--debug shows the traceback)")

@@ -5,6 +5,7 @@ It knows Serve's own options, no model.
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -79,10 +80,16 @@ def check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise ResourceError(
-                f"Port {port} of {host} can't be served on: {error.strerror}.",
-                f"Stop what listens there, or choose another port, as in serve.port={port + 1}.",
-            ) from error
+            what = f"Port {port} of {host} can't be served on: {error.strerror}."
+            raise ResourceError(what, _remedy(error, port)) from error
+
+
+def _remedy(error: OSError, port: int) -> str:
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return "Set serve.host to an address of this machine, as 127.0.0.1, or 0.0.0.0 for all of them."
+    if error.errno == errno.EACCES:
+        return "Ports below 1024 are the system's own: choose another serve.port."
+    return f"Stop what listens there, or choose another port, as in serve.port={port + 1}."
 
 
 def _sentence(error: Exception) -> str:

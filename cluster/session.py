@@ -28,7 +28,7 @@ from pathlib import Path
 from cluster.scratch import scratch_folder
 from cluster.stopping import sigterm_as_ctrl_c, take_sigterm
 from raymill.console import Console
-from raymill.errors import ResourceError
+from raymill.errors import MachineError, ResourceError
 
 KEEP_ALIVE_S = 20
 DRAIN_S = 25
@@ -58,6 +58,8 @@ def open_session(
     with scratch_folder() as scratch, contextlib.ExitStack() as closing:
         closing.callback(_close)
         with sigterm_as_ctrl_c(), _environment(_settings(needs_serve, debug), _own(scratch, debug)):
+            if join is not None:
+                _authenticate()
             found = _connect(address, debug)
             take_sigterm()  # from Ray, whose own handler ends the process with exit code 15 and not a word
             if needs_serve and not debug:
@@ -192,6 +194,17 @@ def _environment(settings: Mapping[str, str], own: Mapping[str, str]) -> Iterato
                 os.environ[name] = value
 
 
+def _authenticate() -> None:
+    """Lets this process show its token: Ray asks for one by default, but sends one only where it starts itself."""
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+
+    ray_says = logging.getLogger("ray._private.authentication")
+    before = ray_says.level
+    ray_says.setLevel(logging.ERROR)
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    ray_says.setLevel(before)
+
+
 def _connect(address: str | None, debug: bool) -> str:
     import ray
 
@@ -204,6 +217,11 @@ def _connect(address: str | None, debug: bool) -> str:
     except ConnectionError as error:
         raise ResourceError(
             f"There is no Ray at {address}: {error}.", "Check the address, and that its head node is up."
+        ) from error
+    except OSError as error:
+        raise MachineError(
+            f"Ray can't start here: {error}.",
+            "It writes to /tmp/ray and, a token, to ~/.ray: set HOME to a folder that you may write to.",
         ) from error
     except SystemExit as error:
         raise KeyboardInterrupt from error  # a SIGTERM while Ray starts, which takes it for itself

@@ -7,33 +7,44 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from raymill.console import Console
+
+_BOTH = (signal.SIGINT, signal.SIGTERM)
+
+
+_asked = threading.Event()
 
 
 @contextmanager
 def sigterm_as_ctrl_c() -> Iterator[None]:
-    """Inside the block SIGTERM raises KeyboardInterrupt; does nothing outside the main thread."""
-    before = signal.getsignal(signal.SIGTERM)
-    take_sigterm()
+    """Inside the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does; does nothing outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _asked.clear()
+    before = {number: signal.signal(number, _raise) for number in _BOTH}
     try:
         yield
     finally:
-        _set_sigterm(before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def take_sigterm() -> None:
     """Lets SIGTERM raise KeyboardInterrupt, whoever has taken it meanwhile."""
-    _set_sigterm(_raise)
-
-
-def _set_sigterm(handler: Any) -> None:
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
+        signal.signal(signal.SIGTERM, _raise)
+
+
+def is_asked_to_stop() -> bool:
+    """Whether either has come, whatever became of its KeyboardInterrupt: in the midst of an import it may turn into
+    any other error, of a module that is not whole."""
+    return _asked.is_set()
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
+    _asked.set()
     raise KeyboardInterrupt
 
 
@@ -50,7 +61,7 @@ def on_interrupt(ask: Callable[[], None], console: Console) -> Iterator[None]:
         console.say("stopping with a checkpoint after this step; once more to stop at once")
         ask()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in _BOTH}
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ import numpy as np
 from cluster.pieces import each
 from raymill import plots
 from raymill.baselines import read_baselines
+from raymill.bundle import Bundle
 from raymill.console import Console
 from raymill.errors import InternalError
 from raymill.evaluation import (
@@ -28,7 +29,7 @@ from raymill.history import read_history
 from raymill.prepared import Prepared
 from raymill.registry import Registry, Version
 from raymill.run import Run, Trained
-from raymill.scoring import Scorer, ScoreShard
+from raymill.scoring import Scorer, ScoreShard, require_comparable
 from raymill.spec import METRICS, Spec
 from raymill.store import Store
 from raymill.tracking import TrackedRun, Tracker
@@ -37,10 +38,9 @@ from raymill.tracking import TrackedRun, Tracker
 def evaluate(spec: Spec, prepared: Prepared, trained: Trained, console: Console) -> Evaluation:
     """Scores, measures and tracks a trained run, against the champion and the baselines; returns its manifest.
 
-    Raises DataError where the champion's task is another, or a column to slice by isn't in the test rows.
+    Raises DataError where the champion can't score these test rows, or a column to slice by isn't in them.
     """
-    assert spec.tracking is not None
-    champion = Registry(spec.tracking).alias(spec.name, "champion")
+    champion = comparable_champion(spec, prepared, console)
     scorers = _scorers(trained, champion)
     uri = _place(spec, trained, scorers)
     evaluation = Evaluation.open(uri) if len(scorers) > 1 else _earlier(spec, trained)
@@ -49,10 +49,27 @@ def evaluate(spec: Spec, prepared: Prepared, trained: Trained, console: Console)
     else:
         _score(spec, prepared, scorers, uri, console)
         evaluation = _measure(spec, prepared, trained, champion if len(scorers) > 1 else None, uri)
-        _track(spec, prepared, trained, evaluation)
         evaluation.write()
+    _track(spec, prepared, trained, evaluation)
     _tell(spec, evaluation, console)
     return evaluation
+
+
+def comparable_champion(spec: Spec, prepared: Prepared, console: Console) -> Version | None:
+    """The champion, unless it has none or its bundle is lost, which is said.
+
+    Raises DataError where it can't score these test rows.
+    """
+    assert spec.tracking is not None
+    champion = Registry(spec.tracking).alias(spec.name, "champion")
+    if champion is None:
+        return None
+    if damage := Bundle.damage(champion.bundle_uri, champion.digest):
+        console.say(f"champion  WARNING: {damage} Version {champion.number} is left out of the comparison.")
+        return None
+    bundle = Bundle.read(champion.bundle_uri, champion.digest)
+    require_comparable(bundle, champion.number, prepared.task, prepared.raw_columns())
+    return champion
 
 
 def _scorers(trained: Trained, champion: Version | None) -> tuple[Scorer, ...]:
@@ -125,12 +142,15 @@ def _measure(spec: Spec, prepared: Prepared, trained: Trained, champion: Version
 
 def _track(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evaluation) -> None:
     assert spec.tracking is not None
+    if evaluation.is_tracked(trained.run_id):
+        return
     tracked = Tracker.open(spec.tracking, spec.name, f"{spec.store}/mlflow").run(trained.run, params={}, tags={})
     tracked.log_metrics(evaluation.metrics, "test", evaluation.reasons)
     for name, metrics in evaluation.baselines.items():
         tracked.log_metrics(metrics, f"baseline/{name}")
     tracked.log_json("evaluation.json", {"metrics": evaluation.metrics, "slices": evaluation.slices})
     _draw(prepared, trained, evaluation, tracked, Store(spec.store))
+    evaluation.mark_tracked(trained.run_id)
 
 
 def _draw(prepared: Prepared, trained: Trained, evaluation: Evaluation, tracked: TrackedRun, store: Store) -> None:
@@ -158,7 +178,7 @@ def _tell(spec: Spec, evaluation: Evaluation, console: Console) -> None:
 
 
 def _text(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"
+    return "undefined" if value is None else f"{value:.4f}" if 1e-3 < abs(value) < 1e5 else f"{value:.4g}"
 
 
 def main() -> None:

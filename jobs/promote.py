@@ -46,7 +46,7 @@ def promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evalua
             description=f"run {trained.run}",
         )
     registry.set_alias(spec.name, "candidate", version.number)
-    champion = registry.alias(spec.name, "champion")
+    champion = _intact(registry.alias(spec.name, "champion"))
     decision = _decide(spec, prepared, run, trained, evaluation, champion)
     if isinstance(decision, Promote):
         registry.set_alias(spec.name, "champion", version.number)
@@ -54,6 +54,13 @@ def promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evalua
     console.say(f"promote   {decision.decision}: {decision.reason}")
     console.say(f"          version {version.number} -> models:/{spec.name}@candidate; champion: {_named(champion)}")
     return Promotion(version=version, decision=decision, champion=champion)
+
+
+def _intact(champion: Version | None) -> Version | None:
+    """The champion, unless its bundle is lost: nothing can be compared with it, and nothing can serve it again."""
+    if champion is None or Bundle.damage(champion.bundle_uri, champion.digest):
+        return None
+    return champion
 
 
 def _decide(

@@ -11,7 +11,7 @@ from cluster.endpoint import Endpoint
 from cluster.front import Front
 from cluster.session import check_resources
 from jobs.deploy import deploy
-from jobs.evaluate import evaluate
+from jobs.evaluate import comparable_champion, evaluate
 from jobs.prepare import prepare
 from jobs.promote import Promotion, promote
 from jobs.train import CPUS_ASKED_PER_WORKER, train
@@ -43,6 +43,7 @@ class Walk:
         self.prepared = prepare(self.spec, self.console)
 
     def train(self) -> None:
+        comparable_champion(self.spec, self.prepared, self.console)  # refused now, and not after hours of training
         self.trained = train(self.spec, self.prepared, self.console)
 
     def evaluate(self) -> None:

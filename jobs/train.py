@@ -6,12 +6,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from cluster.background import Background
 from cluster.retry import GiveUp, decide
 from cluster.stopping import on_interrupt
 from cluster.workers import WorkerFailure, run_on_workers
 from raymill.baselines import fit_baselines, has_baselines, write_baselines
+from raymill.bundle import Bundle
 from raymill.console import Console
 from raymill.errors import Interrupted, MachineError, TrackerError
 from raymill.following import Follower
@@ -36,18 +38,27 @@ def train(spec: Spec, prepared: Prepared, console: Console) -> Trained:
     """
     run = Run.of(spec, prepared)
     tracked = _tracked_run(spec, prepared, run)
-    if run.has_trained(spec.train.epochs) and has_baselines(run.store, run.baselines):
+    if run.has_trained(spec.train.epochs) and has_baselines(run.store, run.baselines) and _damage(run) is None:
         console.say(f"train     already done: {run.name}")
     else:
         with run.lease(), _accounted(tracked), _baselines(run, prepared, spec) as baselines:
+            if damage := _damage(run):
+                console.say(f"train     WARNING: {damage} It is made anew from the newest checkpoint.")
+                run.forget_conclusion()
             if not run.has_trained(spec.train.epochs):
                 _train(spec, prepared, run, tracked, console)
             _wait(baselines, console)
     trained = run.trained()
     assert trained is not None
-    _track(run, trained, tracked, console)
+    trained = replace(trained, run_id=tracked.id)
+    _track(spec, run, trained, tracked, console)
     _tell(spec, trained, console)
     return trained
+
+
+def _damage(run: Run) -> str | None:
+    trained = run.trained()
+    return None if trained is None else Bundle.damage(trained.bundle_uri, trained.digest)
 
 
 def _train(spec: Spec, prepared: Prepared, run: Run, tracked: TrackedRun, console: Console) -> None:
@@ -164,11 +175,12 @@ def _wait(baselines: Background | None, console: Console) -> None:
         baselines.wait()
 
 
-def _track(run: Run, trained: Trained, tracked: TrackedRun, console: Console) -> None:
-    """Sends what MLflow doesn't have yet; a tracker that is away keeps nobody from a trained model."""
+def _track(spec: Spec, run: Run, trained: Trained, tracked: TrackedRun, console: Console) -> None:
+    """Sends what MLflow doesn't have yet, or all to another MLflow; one that is away keeps nobody from a model."""
     if run.is_tracked(trained):
         return
     try:
+        tracked.log_json("spec.json", spec.to_json())
         tracked.log_history(read_history(run.store, run.history))
         tracked.log_metrics(trained.validation, "validation")
         tracked.finish("FINISHED")

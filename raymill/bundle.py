@@ -103,6 +103,22 @@ class Bundle:
             digest=found,
         )
 
+    @classmethod
+    def damage(cls, uri: str, digest: str) -> str | None:
+        """Why the bundle that `digest` names can't be had from a place any more; None where it can.
+
+        Raises StoreError where that can't be told, as when the store is away.
+        """
+        store = Store(uri)
+        absent = [name for name in FILES if not store.exists(name)]
+        if absent:
+            return f"The bundle {uri} has lost its {absent[0]}."
+        try:
+            cls.read(uri, digest)
+        except DataError as error:
+            return error.what
+        return None
+
     def network(self) -> nn.Module:
         """The trained network, ready to score. Raises SpecError when an imported one has changed since."""
         model = build_model(self.model, self.transform.layout, self.task)

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from raymill.errors import DataError, StoreError
 from raymill.layout import TARGET, Layout
+from raymill.record import require_format
 from raymill.schema import Schema
 from raymill.store import Store, decode_table, encode_table
 from raymill.task import Task
@@ -85,12 +86,7 @@ class Prepared:
         store = Store(uri)
         if not store.exists(MANIFEST):
             raise DataError(f"There is no prepared dataset at {uri}.", "Run `raymill prepare SPEC` first.")
-        data = store.read_json(MANIFEST)
-        if data["format"] != FORMAT:
-            raise DataError(
-                f"{uri} has the format {data['format']}; this raymill reads format {FORMAT}.",
-                "Prepare it again with this version.",
-            )
+        data = require_format(store.read_json(MANIFEST), FORMAT, f"{store.uri}/{MANIFEST}")
         return cls(
             uri=store.uri,
             name=data["name"],
@@ -132,8 +128,15 @@ class Prepared:
             },
         )
 
+    def raw_columns(self) -> list[str]:
+        """The names of the columns that the raw test rows have."""
+        shards = self.raw_test.shards
+        return self.store.columns_of(shards[0].path) if shards else []
+
     def read(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
         """A shard's rows, or some columns of them. Raises StoreError where it isn't what was written."""
+        if self.store.stat(shard.path) is None:
+            raise StoreError(f"{self.uri}/{shard.path} is gone.", _PREPARE_AGAIN)
         data = self.store.read_bytes(shard.path)
         if len(data) != shard.size_bytes:
             found = f"has {len(data)} bytes, not {shard.size_bytes}"

@@ -94,16 +94,20 @@ class Run:
         return lease(self.store, f"{self.folder}/lease.json", f"The run {self.name}")
 
     def is_tracked(self, trained: Trained) -> bool:
-        """Whether the tracker has been told all of a finished training."""
+        """Whether the tracker's run has been told all of a finished training."""
         path = f"{self.folder}/tracked.json"
-        return self.store.exists(path) and self.store.read_json(path) == {"digest": trained.digest}
+        return self.store.exists(path) and self.store.read_json(path) == _told(trained)
 
     def mark_tracked(self, trained: Trained) -> None:
-        self.store.write_json(f"{self.folder}/tracked.json", {"digest": trained.digest})
+        self.store.write_json(f"{self.folder}/tracked.json", _told(trained))
 
     def conclude(self, trained: Trained) -> None:
         """Writes the manifest: from here on the model is trained; the run is finished with its baselines."""
         self.store.write_json(f"{self.folder}/train.json", {"format": FORMAT} | asdict(trained))
+
+    def forget_conclusion(self) -> None:
+        """Deletes the manifest: the run is unfinished, and its newest checkpoint concludes it anew."""
+        self.store.delete(f"{self.folder}/train.json")
 
     def save_spec(self, resolved: dict[str, Any]) -> None:
         self.store.write_json(f"{self.folder}/spec.json", resolved)
@@ -121,3 +125,7 @@ class Run:
 
     def forget_stop(self) -> None:
         self.store.delete(self._stop)
+
+
+def _told(trained: Trained) -> dict[str, str]:
+    return {"digest": trained.digest, "run_id": trained.run_id}

@@ -6,11 +6,13 @@ It knows how one shard is scored; which process scores which shard, and what sco
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from raymill.bundle import Bundle
 from raymill.errors import DataError
 from raymill.predictor import Predictor
 from raymill.prepared import Prepared, Shard
@@ -18,6 +20,8 @@ from raymill.scores import score_table
 from raymill.store import Store
 from raymill.target import encode_target
 from raymill.task import Task
+
+_NAMED_CLASSES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +60,31 @@ class ScoreShard:
         return len(target)
 
 
+def require_comparable(champion: Bundle, version: int, wanted: Task, columns: Collection[str]) -> None:
+    """Raises DataError where a champion's scores of test rows with these columns would say nothing of the task."""
+    own = champion.task
+    if (own.kind, own.target, own.at_least) != (wanted.kind, wanted.target, wanted.at_least):
+        raise _incomparable(version, f"its task is {_worded(own)}, not {_worded(wanted)}")
+    absent = [name for name in champion.schema.kinds if name not in columns]
+    if absent:
+        raise _incomparable(version, f"it needs the column {absent[0]!r}, which the table doesn't have")
+    if own.classes and not set(own.classes) & set(wanted.classes):
+        raise _incomparable(version, f"its classes are {_some(own.classes)}, and none of {_some(wanted.classes)}")
+
+
+def _incomparable(version: int, reason: str) -> DataError:
+    return DataError(
+        f"The champion, version {version}, can't be compared on these test rows: {reason}.",
+        "Give the new model another `name:`; or take the alias champion from that version in MLflow, to begin anew.",
+    )
+
+
+def _some(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:_NAMED_CLASSES]) + (", ..." if len(classes) > _NAMED_CLASSES else "")
+
+
 def _aligned(scores: np.ndarray, own: Task, wanted: Task) -> np.ndarray:
     """A bundle's scores in the class order of the test set's task; a class that it doesn't know gets 0."""
-    if (own.kind, own.target, own.at_least) != (wanted.kind, wanted.target, wanted.at_least):
-        raise DataError(
-            f"The champion's task is {_worded(own)}, the candidate's {_worded(wanted)}: no rows can compare them.",
-            "Give the new task another `name:`.",
-        )
     if own.classes == wanted.classes:
         return scores
     aligned = np.zeros((len(scores), len(wanted.classes)))

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from raymill.errors import StoreError
+from raymill.errors import SpecError, StoreError
 
 _REMEDY = (
     "Check that it exists, that you may read and write it, and that its disk has room; then type the command again."
@@ -109,9 +109,16 @@ class Store:
 
     def rows_of(self, path: str) -> int:
         """The rows of a Parquet file, from its footer alone. Raises StoreError naming a file that has none."""
+        return int(self._footer(path).num_rows)
+
+    def columns_of(self, path: str) -> list[str]:
+        """The names of a Parquet file's columns, from its footer alone. Raises StoreError."""
+        return list(self._footer(path).schema.to_arrow_schema().names)
+
+    def _footer(self, path: str) -> pq.FileMetaData:
         try:
             with self.reading(path) as source:
-                return int(pq.read_metadata(source).num_rows)
+                return pq.read_metadata(source)
         except pa.ArrowInvalid as error:
             raise StoreError(
                 f"{self.uri}/{path} is damaged, not the Parquet that was written: {error}.", _REMAKE
@@ -220,7 +227,13 @@ class Store:
     def _filesystem(self) -> tuple[pafs.FileSystem, str]:
         if self.is_local:
             return pafs.LocalFileSystem(), self.uri
-        filesystem, root = pafs.FileSystem.from_uri(self.uri)
+        try:
+            filesystem, root = pafs.FileSystem.from_uri(self.uri)
+        except pa.ArrowInvalid as error:
+            raise SpecError(
+                f"{self.uri} names no place that can be read: {' '.join(str(error).split())}.",
+                "Use a folder or file of this machine, or s3://BUCKET/PREFIX.",
+            ) from error
         return filesystem, root
 
     @contextlib.contextmanager

@@ -335,8 +335,14 @@ def _start(program: str, world: World, extra: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=_environment(),
     )
+
+
+def _environment() -> dict[str, str]:
+    """That of a terminal of its own: without what the session of these tests has set for its children."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return own | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def _python(program: str, world: World, extra: str) -> subprocess.CompletedProcess[str]:

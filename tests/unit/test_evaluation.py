@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from raymill.bundle import Bundle
 from raymill.errors import DataError
 from raymill.evaluation import (
     Evaluation,
@@ -23,7 +26,8 @@ from raymill.evaluation import (
 from raymill.metrics import Measured, Tally, measure
 from raymill.predictor import Predictor
 from raymill.prepared import Prepared
-from raymill.scoring import Scorer, ScoreShard, _aligned
+from raymill.schema import Column, Schema
+from raymill.scoring import Scorer, ScoreShard, _aligned, require_comparable
 from raymill.store import Store
 from raymill.task import Task
 from raymill.training import Assignment, train_rank
@@ -124,10 +128,22 @@ def test_a_champions_classes_are_put_in_the_candidates_order() -> None:
     assert _aligned(scores, own, own) is scores
 
 
-def test_a_champion_of_another_kind_is_refused() -> None:
+def bundle_of(task: Task, *columns: str) -> Bundle:
+    schema = Schema(columns=tuple(Column(name=name, kind="number") for name in columns))
+    return cast(Bundle, SimpleNamespace(task=task, schema=schema))
+
+
+def test_a_champion_whose_scores_would_say_nothing_is_refused_by_name() -> None:
     classes = Task(kind="classification", target="y", classes=("a", "b"))
-    with pytest.raises(DataError, match="champion's task is regression of y, the candidate's classification of y"):
-        _aligned(np.zeros(1), Task(kind="regression", target="y"), classes)
+    values = Task(kind="regression", target="y")
+    others = Task(kind="classification", target="y", classes=("0", "1"))
+    require_comparable(bundle_of(classes, "x"), 3, Task(kind="classification", target="y", classes=("b", "c")), ["x"])
+    with pytest.raises(DataError, match=r"version 3.*its task is regression of y, not classification of y"):
+        require_comparable(bundle_of(values), 3, classes, [])
+    with pytest.raises(DataError, match=r"needs the column 'x', which the table doesn't have"):
+        require_comparable(bundle_of(classes, "x"), 3, classes, ["z"])
+    with pytest.raises(DataError, match=r"its classes are a, b, and none of 0, 1"):
+        require_comparable(bundle_of(classes), 3, others, [])
 
 
 def test_an_undefined_metric_is_null_with_its_reason() -> None:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from cluster.stopping import on_interrupt, sigterm_as_ctrl_c, take_sigterm
+from cluster.stopping import is_asked_to_stop, on_interrupt, sigterm_as_ctrl_c, take_sigterm
 from raymill.console import Console
 
 
@@ -79,3 +79,19 @@ def test_outside_the_main_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert ended == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_a_signal_is_known_of_whatever_its_interrupt_has_become() -> None:
+    def half_imported() -> None:
+        try:
+            send(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise AttributeError("partially initialized module") from None
+
+    with sigterm_as_ctrl_c():
+        assert not is_asked_to_stop()
+        with pytest.raises(AttributeError):
+            half_imported()
+        assert is_asked_to_stop()
+    with sigterm_as_ctrl_c():
+        assert not is_asked_to_stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from raymill.errors import StoreError
+from raymill.errors import SpecError, StoreError
 from raymill.store import Store, decode_table, encode_table
 
 TABLE = pa.table({"a": [1, 2, None], "b": ["x", "y", "z"]})
@@ -177,3 +177,8 @@ def test_a_place_is_under_another_whatever_links_lead_there(tmp_path: Path) -> N
     assert not real.is_under(real.child("sub")) and not Store(f"{real.uri}er").is_under(real)
     assert Store("s3://b/a/c").is_under(Store("s3://b/a/")) and not Store("s3://b/ab").is_under(Store("s3://b/a"))
     assert not real.is_under(Store("s3://b"))
+
+
+def test_a_scheme_that_nothing_reads_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="s3x://b names no place that can be read"):
+        Store("s3x://b").exists("a.csv")
