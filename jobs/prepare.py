@@ -19,7 +19,7 @@ from cluster.pieces import each
 from raymill.cells import has_text, is_supported
 from raymill.console import Console
 from raymill.errors import DataError, StoreError, UserError
-from raymill.piece import Piece
+from raymill.piece import Piece, placed
 from raymill.preparation import (
     DONE,
     MOST_IDENTITIES,
@@ -63,7 +63,8 @@ def prepare(spec: Spec, console: Console) -> Prepared:
         return Prepared.open(store.uri)
     split = _freeze_split(spec, source, console)
     seen = _scan(spec, source, split, console)
-    recipe = _fit(spec, split, seen)
+    with placed(source.pieces, seen.piece_rows):
+        recipe = _fit(spec, split, seen)
     written = _write(source, recipe, store, console)
     prepared = _account(spec, fingerprint, store, recipe, seen, written)
     store.write_json(PROFILE, profile(seen.summary, recipe.schema))

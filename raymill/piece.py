@@ -6,11 +6,13 @@ column is strings with nulls for empty cells; a Parquet column keeps its type, l
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import itertools
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from raymill.cell_error import CellError
 from raymill.errors import DataError, StoreError
 from raymill.store import Store
 
@@ -63,6 +66,11 @@ class Part:
     stop: int | None = None
     first_record: int = 0
 
+    @property
+    def first_row(self) -> int:
+        """How many of the file's rows come before, its header not counted."""
+        return self.first_record - (self.start > 0 and not is_parquet(self.path))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
@@ -81,18 +89,52 @@ class Piece:
         offset = f" after its first {first.first_record} lines" if first.start else ""
         return f"{first.path}{offset}{more}"
 
+    @contextlib.contextmanager
+    def naming(self) -> Iterator[None]:
+        """Says of an error about the piece's table in which file it is, and a cell's row in that file."""
+        try:
+            yield
+        except CellError as error:
+            file, row = self.place_of(error.row)
+            raise error.at(row, file) from error
+        except DataError as error:
+            if any(part.path in error.what for part in self.parts):
+                raise
+            raise type(error)(f"In {self.label}: {error.what}", error.fix) from error
+
+    def place_of(self, row: int) -> tuple[str, int]:
+        """The file of a row of the piece and its row there, both from 0, found by reading one column again."""
+        for part in self.parts:
+            rows = self._read(part, self.schema.names[:1]).num_rows
+            if row < rows:
+                return part.path, part.first_row + row
+            row -= rows
+        raise IndexError(f"{self.name} has no such row")
+
     def read(self, columns: list[str] | None = None) -> pa.Table:
         """All rows in file order, with all columns in the source's order, or those named in the order named.
 
         Raises DataError naming the file and Arrow's reason, with the row where Arrow knows it.
         """
         names = columns if columns is not None else self.schema.names
+        return pa.concat_tables([self._read(part, names) for part in self.parts]).combine_chunks()
+
+    def _read(self, part: Part, names: list[str]) -> pa.Table:
         wanted = pa.schema([self.schema.field(name) for name in names])
-        tables = []
-        for part in self.parts:
-            with readable(self.store, part.path, part.first_record) as stream:
-                tables.append(_read_part(stream, part, names).select(names).cast(wanted))
-        return pa.concat_tables(tables).combine_chunks()
+        with readable(self.store, part.path, part.first_record) as stream:
+            return _read_part(stream, part, names).select(names).cast(wanted)
+
+
+@contextlib.contextmanager
+def placed(pieces: Sequence[Piece], rows: Sequence[int]) -> Iterator[None]:
+    """Says of a bad cell in which file and row it is, of a table that pieces of so many rows make up."""
+    try:
+        yield
+    except CellError as error:
+        ends = list(itertools.accumulate(rows))
+        index = bisect.bisect_right(ends, error.row)
+        with pieces[index].naming():
+            raise error.at(error.row - ends[index] + rows[index]) from error
 
 
 @contextlib.contextmanager

@@ -6,10 +6,8 @@ split by time), the piece is scanned, and it is written. Who calls them, where a
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +17,6 @@ import pyarrow as pa
 from raymill import __version__
 from raymill.cells import BadCell, plain, read, texts
 from raymill.class_rows import ClassRows
-from raymill.errors import DataError
 from raymill.piece import Piece
 from raymill.prepared import Shard, shard_table, write_shard
 from raymill.schema import Schema
@@ -41,12 +38,14 @@ MOST_IDENTITIES = 1_000
 class Scan:
     """What a first look at rows tells: who is in which split, and statistics of the train rows.
 
-    `summary.rows` counts all rows, `census` those with a target, `classes` those with one that is a class by itself.
+    `summary.rows` counts all rows, `piece_rows` those of each piece, `census` those with a target, `classes` those
+    with one that is a class by itself.
     """
 
     census: Census
     summary: TableSummary
     classes: ClassRows
+    piece_rows: tuple[int, ...]
 
     def merge(self, other: Scan) -> Scan:
         """This scan followed by that of the next piece."""
@@ -54,6 +53,7 @@ class Scan:
             census=self.census.merge(other.census),
             summary=self.summary.merge(other.summary),
             classes=self.classes.merge(other.classes),
+            piece_rows=self.piece_rows + other.piece_rows,
         )
 
 
@@ -93,14 +93,14 @@ class Written:
 
 def count_times(piece: Piece, task: TaskSpec, column: str) -> TimeCounts:
     """How many of a piece's rows with a target have each time."""
-    with _named(piece):
+    with piece.naming():
         table = piece.read(list(dict.fromkeys([column, task.column])))
-        return TimeCounts.of(table[column].filter(pa.array(_has_target(task, table))), column)
+        return TimeCounts.of(table[column], column, _has_target(task, table))
 
 
 def scan(piece: Piece, task: TaskSpec, split: Split) -> Scan:
     """Deals a piece's rows to splits and summarises its columns."""
-    with _named(piece):
+    with piece.naming():
         table = piece.read()
         known = _has_target(task, table)
         splits = split.assign(table)
@@ -108,12 +108,13 @@ def scan(piece: Piece, task: TaskSpec, split: Split) -> Scan:
             census=_census(table, known, splits),
             summary=TableSummary.of(table, known & (splits == 0)),
             classes=_class_rows(task, table, known, splits),
+            piece_rows=(table.num_rows,),
         )
 
 
 def identities(piece: Piece, task: TaskSpec, split: Split) -> np.ndarray:
     """The smallest 1,000 identities, by which a split keeps rows together, of a piece's rows with a target."""
-    with _named(piece):
+    with piece.naming():
         table = piece.read()
         return np.unique(split.identities(table)[_has_target(task, table)])[:MOST_IDENTITIES]
 
@@ -132,7 +133,7 @@ def write_once(piece: Piece, recipe: Recipe, store: Store) -> Written:
 
 def write(piece: Piece, recipe: Recipe, store: Store) -> Written:
     """Transforms a piece's rows and writes its shards to the dataset's store."""
-    with _named(piece):
+    with piece.naming():
         table = piece.read()
         values, known = encode_target(recipe.task, table[recipe.task.target])
         splits = np.where(known, recipe.split.assign(table), np.int8(-1))
@@ -179,14 +180,3 @@ def _has_target(task: TaskSpec, table: pa.Table) -> np.ndarray:
         known: np.ndarray = labels.is_valid().to_numpy(zero_copy_only=False)
         return known
     return encode_target(Task(kind="regression", target=task.column), column)[1]
-
-
-@contextlib.contextmanager
-def _named(piece: Piece) -> Iterator[None]:
-    """Says in which file an error is, because a row is counted within its piece."""
-    try:
-        yield
-    except DataError as error:
-        if piece.parts[0].path in error.what:
-            raise
-        raise type(error)(f"In {piece.label}: {error.what}", error.fix) from error

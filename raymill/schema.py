@@ -23,6 +23,7 @@ from typing import Any
 import pyarrow as pa
 
 from raymill import json_rows
+from raymill.cell_error import CellError
 from raymill.cells import KINDS, BadCell, is_supported, plain, read
 from raymill.errors import DataError
 from raymill.json_rows import RowsError
@@ -108,7 +109,9 @@ def _read_all(names: list[str], columns: list[pa.Array], kind: FeatureType) -> l
     """Reads columns of one kind; a few rows in one go, because a request pays by the call and not by the cell."""
     for name, column in zip(names, columns, strict=True):
         if not is_supported(column.type):
-            raise _misfit(name, kind, BadCell(row=0, value=f"a cell of type {column.type}"))
+            raise DataError(
+                f"Column {name!r} is a {kind}, and not of type {column.type}.", "Write it as it was for the training."
+            )
     if len(columns) > 1 and len(columns[0]) <= _FEW_ROWS and len({column.type for column in columns}) == 1:
         rows = len(columns[0])
         cells = read(pa.concat_arrays(columns), kind)
@@ -120,15 +123,12 @@ def _read_all(names: list[str], columns: list[pa.Array], kind: FeatureType) -> l
 def _read_one(name: str, column: pa.Array, kind: FeatureType) -> pa.Array:
     cells = read(column, kind)
     if isinstance(cells, BadCell):
-        raise _misfit(name, kind, cells)
+        raise _misfit(name, kind, cells, f"Correct or empty that cell: the model was trained with a {kind} there.")
     return cells
 
 
-def _misfit(name: str, kind: FeatureType, bad: BadCell) -> DataError:
-    return DataError(
-        f"Column {name!r} is a {kind}, but row {bad.row} (the first is 0) holds {bad.value!r}.",
-        f"Correct or empty that cell, or set features.{name}.type to what the column is.",
-    )
+def _misfit(name: str, kind: FeatureType, bad: BadCell, fix: str) -> CellError:
+    return CellError(f"Column {name!r} is a {kind}, but", bad.row, f" holds {bad.value!r}.", fix)
 
 
 def infer_schema(
@@ -146,7 +146,8 @@ def infer_schema(
             continue
         kind = types.get(name) or _infer_kind(column)
         if name in types and kind in column.unreadable:
-            raise _misfit(name, kind, column.unreadable[kind])
+            fix = f"Correct or empty that cell, or set features.{name}.type to what the column is."
+            raise _misfit(name, kind, column.unreadable[kind], fix)
         reason = _reason_to_leave_out(column, kind, declared=name in types)
         if reason:
             left_out.append((name, reason))

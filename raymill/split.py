@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from raymill.cell_error import CellError
 from raymill.cells import BadCell, plain, read
 from raymill.row_hash import hash_rows, mix, uniform
 from raymill.spec import DataSpec
@@ -61,7 +62,7 @@ class Split:
     def identities(self, table: pa.Table) -> np.ndarray:
         """What keeps rows together, `(rows,) uint64`: a hash of the group, of the key, or of the whole row."""
         keys = self.key if self.column is None else (self.column,)
-        columns = [_identity(table[name]) for name in keys] if keys else table.columns
+        columns = [_identity(table[name], name) for name in keys] if keys else table.columns
         return hash_rows(columns, table.num_rows)
 
     def to_json(self) -> dict[str, Any]:
@@ -105,8 +106,14 @@ class Census:
         return hashlib.sha256(f"{self.rows} {self.mark}".encode()).hexdigest()
 
 
-def _identity(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+def _identity(column: pa.ChunkedArray | pa.Array, name: str) -> pa.Array:
     """Key cells as the texts that a category would have: 7 and 7.0 are one, and so are all missing cells."""
-    cells = plain(column)
-    texts = read(cells, "category")
-    return cells if isinstance(texts, BadCell) else texts
+    texts = read(plain(column), "category")
+    if isinstance(texts, BadCell):
+        raise CellError(
+            f"Column {name!r} says which rows stay together, but",
+            texts.row,
+            f" holds {texts.value}, which is no text.",
+            "Write the column as texts or numbers, or name another one.",
+        )
+    return texts

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raymill.cell_error import CellError
 from raymill.cells import BadCell, plain, read, texts
 from raymill.errors import DataError
 from raymill.kind_statistics import NumberStatistics
@@ -91,9 +92,11 @@ def _number_statistics(name: str, column: ColumnSummary) -> NumberStatistics:
     return column.numbers
 
 
-def _no_number(name: str, bad: BadCell) -> DataError:
-    return DataError(
-        f"The target {name!r} has to be a number, but row {bad.row} (the first is 0) holds {bad.value!r}.",
+def _no_number(name: str, bad: BadCell) -> CellError:
+    return CellError(
+        f"The target {name!r} has to be a number, but",
+        bad.row,
+        f" holds {bad.value!r}.",
         "Correct or empty that cell, or use task.type: classification with the column's name as target.",
     )
 
@@ -121,9 +124,10 @@ def _class_indices(task: Task, cells: pa.Array) -> tuple[np.ndarray, np.ndarray]
     unknown = valid & (indices < 0)
     if unknown.any():
         row = int(np.argmax(unknown))
-        raise DataError(
-            f"The target {task.target!r} holds {labels[row].as_py()!r} in row {row} (the first is 0); "
-            f"the classes of the train rows are {', '.join(task.classes[:20])}.",
+        raise CellError(
+            f"The target {task.target!r} holds {labels[row].as_py()!r} in",
+            row,
+            f"; the classes of the train rows are {', '.join(task.classes[:20])}.",
             "Correct that cell, drop such rows, or split so that the train rows have every class.",
         )
     return indices, valid

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raymill.cell_error import CellError
 from raymill.cells import BadCell, plain, read
 from raymill.errors import DataError
 from raymill.kind_statistics import iso_time
@@ -57,15 +58,17 @@ class TimeCounts:
     missing: int
 
     @classmethod
-    def of(cls, column: pa.ChunkedArray | pa.Array, name: str) -> TimeCounts:
-        """Counts the times of one table; DataError where a cell is neither a timestamp nor a number."""
+    def of(cls, column: pa.ChunkedArray | pa.Array, name: str, counted: np.ndarray) -> TimeCounts:
+        """Counts the times of one table's rows that are `counted (rows,) bool`.
+
+        Raises DataError where a cell of any row is neither a timestamp nor a number.
+        """
         cells = plain(column)
-        clock: Clock = "timestamp"
-        if isinstance(read(cells, clock), BadCell) and not isinstance(read(cells, "number"), BadCell):
-            clock = "number"
-        found = pc.drop_null(_read_as(cells, clock, name))
+        clock = _clock(cells)
+        read_times = _read_as(cells, clock, name).filter(pa.array(counted))
+        found = pc.drop_null(read_times)
         times, counts = np.unique(_numbers(found), return_counts=True)
-        return cls(clock=clock, times=times, counts=counts, missing=len(cells) - len(found))
+        return cls(clock=clock, times=times, counts=counts, missing=len(read_times) - len(found))
 
     def merge(self, other: TimeCounts, name: str) -> TimeCounts:
         """The counts of both; DataError where one holds timestamps and the other numbers."""
@@ -103,12 +106,19 @@ class TimeCounts:
         )
 
 
+def _clock(cells: pa.Array) -> Clock:
+    """What all cells can be read as; else what the more of the first ones can, so that the bad one is blamed."""
+    times = read(cells, "timestamp")
+    if not isinstance(times, BadCell):
+        return "timestamp"
+    numbers = read(cells, "number")
+    return "timestamp" if isinstance(numbers, BadCell) and numbers.row <= times.row else "number"
+
+
 def _read_as(cells: pa.Array, clock: Clock, name: str) -> pa.Array:
     times = read(cells, clock)
     if isinstance(times, BadCell):
-        raise DataError(
-            f"Column {name!r} gives the time, but row {times.row} (the first is 0) holds {times.value!r}.", _REMEDY
-        )
+        raise CellError(f"Column {name!r} gives the time, but", times.row, f" holds {times.value!r}.", _REMEDY)
     return times
 
 

@@ -125,11 +125,23 @@ def test_what_validation_and_test_rows_hold_changes_nothing_that_is_fitted(piece
     assert first.transform == second.transform
 
 
-def test_an_error_in_a_cell_names_the_file(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("x,delay\n1,3\n2,late\n")
-    piece = Source.open(str(tmp_path / "t.csv")).pieces[0]
-    with pytest.raises(DataError, match=r"In t.csv: .*'delay'.*row 1 .*'late'"):
+def test_an_error_in_a_cell_names_the_file_and_its_row_there(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("x,delay\n1,3\n2,4\n")
+    (tmp_path / "2.csv").write_text("x,delay\n1,3\n2,late\n")
+    piece = Source.open(str(tmp_path)).pieces[0]
+    with pytest.raises(DataError, match=r"'delay'.*row 1 of 2.csv \(the first is 0\) holds 'late'"):
         scan(piece, DELAY, _split())
+
+
+def test_an_error_of_a_whole_piece_names_its_file(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,delay\n1,3\n")
+    with pytest.raises(DataError, match=r"^In t\.csv: no"), Source.open(str(tmp_path)).pieces[0].naming():
+        raise DataError("no", "yes")
+
+
+def test_scans_of_pieces_count_the_rows_of_each(piece: Piece) -> None:
+    seen = scan(piece, LATE, _split())
+    assert seen.merge(seen).piece_rows == (ROWS, ROWS)
 
 
 def test_the_profile_tells_kinds_shares_and_what_is_left_out(piece: Piece) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
+from raymill.cell_error import CellError
 from raymill.errors import DataError, StoreError
-from raymill.piece import readable
+from raymill.piece import placed, readable
 from raymill.source import Source
 from raymill.store import Store
 
@@ -142,6 +144,25 @@ def test_parquet_is_cut_by_row_groups(tmp_path: Path) -> None:
     assert [(p.parts[0].start, p.parts[0].stop) for p in source.pieces] == [(i, i + 2) for i in range(0, 10, 2)]
     assert [p.parts[0].first_record for p in source.pieces] == [0, 1000, 2000, 3000, 4000]
     assert pa.concat_tables([p.read() for p in source.pieces]).equals(table)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_row_of_a_table_is_placed_in_its_file(tmp_path: Path, suffix: str) -> None:
+    for name, rows in (("a", 3_000), ("b", 10), ("c", 1), ("d", 4)):
+        table = pa.table({"n": [f"{name}{i}" for i in range(rows)]})
+        if suffix == "csv":
+            pacsv.write_csv(table, tmp_path / f"{name}.csv")
+        else:
+            pq.write_table(table, tmp_path / f"{name}.parquet", row_group_size=700)
+    source = dataclasses.replace(Source.open(str(tmp_path)), csv_piece_bytes=9_000, parquet_piece_bytes=9_000)
+    tables = [piece.read() for piece in source.pieces]
+    cells = pa.concat_tables(tables)["n"].to_pylist()
+    assert len(tables) > 2 and len(source.pieces[-1].parts) > 1
+    for row in (0, 1, 1_700, 2_999, 3_000, 3_009, 3_010, 3_011, 3_014):
+        with pytest.raises(CellError) as caught, placed(source.pieces, [table.num_rows for table in tables]):
+            raise CellError("bad:", row, "", "")
+        assert caught.value.file == f"{cells[row][0]}.{suffix}"
+        assert caught.value.row == int(cells[row][1:])
 
 
 def test_a_piece_travels_by_pickle(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
+from raymill.cell_error import CellError
 from raymill.spec import DataSpec
 from raymill.split import Census, Split
 from raymill.time_cuts import TimeCounts
@@ -68,6 +70,14 @@ def test_keys_that_only_their_digits_tell_apart_are_dealt_apart() -> None:
     assert split.identities(exact).tolist() == split.identities(short).tolist()
 
 
+def test_a_key_of_bytes_that_are_no_text_is_refused_with_its_row() -> None:
+    split = _split(key=("id",))
+    with pytest.raises(CellError, match=r"'id' says which rows stay together, but row 1 .* holds b'.xff'"):
+        split.identities(pa.table({"id": [b"a", b"\xff"]}))
+    texts, numbers = pa.table({"id": ["a", "b"]}), pa.table({"id": [b"a", b"b"]})
+    assert split.identities(texts).tolist() == split.identities(numbers).tolist()
+
+
 def test_groups_are_disjoint_and_the_same_as_texts_or_numbers() -> None:
     split = _split(by="group", column="group")
     splits = split.assign(TABLE)
@@ -78,7 +88,7 @@ def test_groups_are_disjoint_and_the_same_as_texts_or_numbers() -> None:
 
 def test_a_split_by_time_puts_later_rows_in_later_splits() -> None:
     data = DataSpec.model_validate({"source": "x", "split": {"by": "time", "column": "number"}})
-    cuts = TimeCounts.of(TABLE["number"], "number").cut(0.8, 0.1, "number")
+    cuts = TimeCounts.of(TABLE["number"], "number", np.ones(ROWS, bool)).cut(0.8, 0.1, "number")
     splits = Split.of(data, cuts).assign(TABLE)
     times = TABLE["number"].to_numpy()
     assert times[splits == 0].max() < times[splits == 1].min()

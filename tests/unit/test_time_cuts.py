@@ -7,7 +7,11 @@ from raymill.time_cuts import TimeCounts
 
 
 def _counts(values: list[object]) -> TimeCounts:
-    return TimeCounts.of(pa.array(values), "when")
+    return _counts_of(pa.array(values))
+
+
+def _counts_of(cells: pa.Array) -> TimeCounts:
+    return TimeCounts.of(cells, "when", np.ones(len(cells), bool))
 
 
 def test_cuts_come_nearest_to_the_shares_and_put_equal_times_together() -> None:
@@ -25,7 +29,7 @@ def test_iso_texts_with_a_zone_and_timestamps_are_the_same_times() -> None:
     texts = ["2024-01-01T00:00:00Z", "2024-01-02T01:00:00+01:00", "2024-01-03"]
     native = pa.array(["2024-01-01", "2024-01-02", "2024-01-03"]).cast(pa.timestamp("us"))
     told = _counts(texts).cut(0.4, 0.3, "when").to_json()
-    assert told == TimeCounts.of(native, "when").cut(0.4, 0.3, "when").to_json()
+    assert told == _counts_of(native).cut(0.4, 0.3, "when").to_json()
     assert told == {
         "clock": "timestamp",
         "train_end": "2024-01-01T00:00:00",
@@ -35,10 +39,10 @@ def test_iso_texts_with_a_zone_and_timestamps_are_the_same_times() -> None:
 
 def test_times_after_the_year_9999_are_told() -> None:
     far = pa.array([2, 3, 300_000_000_000], pa.timestamp("s"))
-    told = TimeCounts.of(far, "when").cut(0.4, 0.3, "when").to_json()
+    told = _counts_of(far).cut(0.4, 0.3, "when").to_json()
     assert (told["train_end"], told["validation_end"]) == ("1970-01-01T00:00:02", "1970-01-01T00:00:03")
     later = pa.array([300_000_000_000, 300_000_000_001, 300_000_000_002], pa.timestamp("s"))
-    assert TimeCounts.of(later, "when").cut(0.4, 0.3, "when").to_json()["train_end"] == "11476-08-15T05:20:00"
+    assert _counts_of(later).cut(0.4, 0.3, "when").to_json()["train_end"] == "11476-08-15T05:20:00"
 
 
 def test_numbers_in_texts_serve_as_times() -> None:
@@ -62,6 +66,15 @@ def test_more_times_than_are_kept_move_the_cut_by_a_hair() -> None:
 def test_missing_times_are_counted_in_the_error() -> None:
     with pytest.raises(DataError, match="2 rows have no time in column 'when'"):
         _counts([1.0, None, 2.0, 3.0, None]).cut(0.8, 0.1, "when")
+
+
+def test_rows_that_do_not_count_are_no_times_but_keep_their_place() -> None:
+    cells = pa.array(["1", "2", None, "3"])
+    counted = np.array([True, False, False, True])
+    counts = TimeCounts.of(cells, "when", counted)
+    assert (counts.times.tolist(), counts.missing) == ([1.0, 3.0], 0)
+    with pytest.raises(DataError, match=r"row 3 .* holds 'soon'"):
+        TimeCounts.of(pa.array(["1", "2", None, "soon"]), "when", counted)
 
 
 def test_too_few_times_and_what_is_no_time_are_errors() -> None:
