@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.pieces import each
+from raymill.bundle import Bundle
 from raymill.console import Console
 from raymill.errors import DataError
 from raymill.piece import Piece
-from raymill.predictions import Predicted, Predictions, require_apart, with_answers
+from raymill.predictions import Predicted, Predictions, require_apart, require_free_names, with_answers
 from raymill.predictor import Predictor
 from raymill.registry import Registry, Version
 from raymill.source import Source
@@ -34,9 +35,11 @@ class PredictPiece:
         store, path = Store(self.into), _path(self.piece)
         if store.exists(path):
             return store.rows_of(path)
-        table = self.piece.read()
-        kept = table.select(list(self.key)) if self.key else table
-        store.write_table(path, with_answers(kept, _predictor(self.bundle_uri, self.digest), table))
+        with self.piece.naming():
+            table = self.piece.read()
+            kept = table.select(list(self.key)) if self.key else table
+            scored = with_answers(kept, _predictor(self.bundle_uri, self.digest), table)
+        store.write_table(path, scored)
         return table.num_rows
 
 
@@ -61,6 +64,9 @@ def score(source: Source, version: Version, key: tuple[str, ...], output: Store,
     if done is not None:
         console.say(f"predict   already done: {output.uri}")
         return done
+    bundle = Bundle.read(version.bundle_uri, version.digest)
+    bundle.schema.require(source.columns)
+    require_free_names(bundle.task, key or source.columns)
     with predictions.lease():
         predictions.start([_path(piece) for piece in source.pieces])
         rows = _score(source, version, key, output, console)

@@ -10,20 +10,21 @@ reads the folder as one table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from raymill.answers import answer_columns
+from raymill.answers import PREDICTION, answer_columns, probability_columns
 from raymill.errors import DataError
 from raymill.lease import lease
 from raymill.predictor import Predictor
 from raymill.record import record_of
 from raymill.source import Source
 from raymill.store import Store
+from raymill.task import Task
 
 MANIFEST = "_manifest.json"
 STARTED = "_started.json"
@@ -64,13 +65,15 @@ class Predictions:
     def start(self, names: Iterable[str]) -> None:
         """Claims the folder for files of these names, or finds it claimed for the same work and half done.
 
-        Raises DataError where it holds anything else: other files, or a beginning of other predictions.
+        A claim of other work of which nothing has been written gives way. Raises DataError where the folder holds
+        anything else: other files, or a beginning of other predictions.
         """
-        own = {_LEASE}
-        if self.store.exists(STARTED):
+        held = [file.path for file in self.store.files(recursive=True) if file.path not in (_LEASE, STARTED)]
+        own: set[str] = set()
+        if held and self.store.exists(STARTED):
             self._own(STARTED, "half-written predictions")
-            own |= {STARTED, *names}
-        stranger = next((file.path for file in self.store.files(recursive=True) if file.path not in own), None)
+            own |= set(names)
+        stranger = next((path for path in held if path not in own), None)
         if stranger is not None:
             raise DataError(f"{self.store.uri} holds other files ({stranger}).", "Name an --output of its own.")
         for torn in self.store.unfinished():
@@ -104,10 +107,18 @@ def require_apart(source: Source, output: Store) -> None:
         )
 
 
+def require_free_names(task: Task, kept: Collection[str]) -> None:
+    """Refuses to keep a column of the input that has the name of an answer."""
+    for name in (PREDICTION, *probability_columns(task)):
+        if name in kept:
+            raise DataError(
+                f"The input's column {name!r} has the name of a column that the predictions get.",
+                "Rename it, or leave it out of the input.",
+            )
+
+
 def with_answers(kept: pa.Table, predictor: Predictor, rows: pa.Table) -> pa.Table:
-    """`kept` with the answers for `rows` as its last columns; one of the same name gives way."""
-    answers = answer_columns(predictor.task, predictor.predict(rows))
-    kept = kept.drop_columns([name for name in answers if name in kept.column_names])
-    for name, values in answers.items():
+    """`kept` with the answers for `rows` as its last columns, whose names must be free."""
+    for name, values in answer_columns(predictor.task, predictor.predict(rows)).items():
         kept = kept.append_column(name, pa.array(values))
     return kept

@@ -69,15 +69,19 @@ class Schema:
 
         Raises DataError naming the column that is absent, or the column, row (from 0) and value of a bad cell.
         """
-        present = set(table.column_names)
-        for name in self.kinds:
-            if name not in present:
-                raise absent_column("the model", name, table.column_names)
+        self.require(table.column_names)
         cells: dict[str, pa.Array] = {}
         for kind in KINDS:
             names = [name for name in self.kinds if self.kinds[name] == kind]
             cells |= zip(names, _read_all(names, [plain(table[name]) for name in names], kind), strict=True)
         return pa.table({name: cells[name] for name in self.kinds})
+
+    def require(self, names: Collection[str]) -> None:
+        """Raises DataError where a table with columns of these names lacks a feature's."""
+        present = set(names)
+        for name in self.kinds:
+            if name not in present:
+                raise absent_column("the model", name, names)
 
     def table_from_rows(self, rows: list[dict[str, Any]]) -> pa.Table:
         """The conformed table of JSON objects; raises RowsError with `.problems`."""

@@ -37,6 +37,28 @@ def source(folder: Path, files: int) -> Source:
     return replace(Source.open(str(folder)), parquet_piece_bytes=1)
 
 
+def test_what_the_data_has_wrong_is_named_and_the_mended_input_is_scored(tmp_path: Path, version: Version) -> None:
+    out, console = Store(str(tmp_path / "out")), Console(io.StringIO())
+    (tmp_path / "in").mkdir()
+
+    def put(name: str, text: str) -> Source:
+        (tmp_path / "in" / name).write_text(text)
+        return Source.open(str(tmp_path / "in"))
+
+    lacking = put("1.csv", "id,a,color\n1,2,red\n")
+    with pytest.raises(DataError, match="no column 'b', which the model names"):
+        score(lacking, version, (), out, console)
+    taken = put("1.csv", "id,a,b,color,prediction\n1,2,3,red,no\n")
+    with pytest.raises(DataError, match="column 'prediction' has the name"):
+        score(taken, version, (), out, console)
+    assert not out.exists("")
+    put("1.csv", "id,a,b,color\n1,2,3,red\n")
+    bad = put("2.csv", "id,a,b,color\n1,2,3,red\n2,2,three,red\n")
+    with pytest.raises(DataError, match=r"row 1 of 2\.csv .* holds 'three'.*\n.*: the model was trained with a number"):
+        score(bad, version, (), out, console)
+    assert score(put("2.csv", "id,a,b,color\n1,2,3,red\n"), version, (), out, console).rows == 2
+
+
 def test_a_dead_prediction_is_continued_by_its_own_input_and_by_no_other(tmp_path: Path, version: Version) -> None:
     first, second = source(tmp_path / "first", 5), source(tmp_path / "second", 2)
     out, console = Store(str(tmp_path / "out")), Console(io.StringIO())

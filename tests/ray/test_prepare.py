@@ -16,6 +16,7 @@ import ray.data
 from ray.data import ExecutionResources
 
 from jobs.prepare import prepare
+from raymill.cell_error import CellError
 from raymill.console import Console
 from raymill.errors import DataError, StoreError
 from raymill.prepared import Prepared
@@ -173,8 +174,11 @@ def test_rows_without_a_target_are_dropped_and_counted(tmp_path: Path, csv_file:
         ({"data": {"key": ["ident"]}}, "no column 'ident', which data.key names"),
         ({"data": {"split": {"by": "time", "column": "wen"}}}, "'wen', which data.split.column names"),
         ({"features": {"ignore": ["citi"]}}, "'citi', which features.ignore names"),
-        ({"features": {"city": {"type": "number"}}}, "Column 'city' is a number"),
-        ({"data": {"split": {"by": "time", "column": "city"}}}, "In t.csv: Column 'city' gives the time"),
+        ({"features": {"city": {"type": "number"}}}, r"Column 'city' is a number, but row \d+ of t\.csv .* "),
+        (
+            {"data": {"split": {"by": "time", "column": "city"}}},
+            r"Column 'city' gives the time, but row \d+ of t\.csv ",
+        ),
         ({"data": {"split": {"by": "group", "column": "one"}}}, "split has no rows: 2000 rows were read"),
         ({"target": "one"}, "one class"),
         ({"target": "nothing"}, "no rows: 2000 rows were read, 0 of them with a target"),
@@ -187,8 +191,41 @@ def test_what_the_data_can_not_give_is_a_data_error_that_leaves_no_dataset(
     pacsv.write_csv(wide, tmp_path / "t.csv")
     with pytest.raises(DataError, match=match) as caught:
         _prepare(_spec(tmp_path, str(tmp_path / "t.csv"), **more))
-    assert type(caught.value) is DataError
+    assert type(caught.value) in (DataError, CellError)
     assert not (tmp_path / "store" / "datasets").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "role"),
+    [
+        ({"data": {"key": ["nested"]}}, "data.key"),
+        ({"data": {"split": {"by": "group", "column": "nested"}}}, "data.split.column"),
+        ({"evaluate": {"slices": ["nested"]}}, "evaluate.slices"),
+    ],
+)
+def test_a_nested_column_has_no_role(tmp_path: Path, table: pa.Table, more: dict[str, Any], role: str) -> None:
+    pq.write_table(table.append_column("nested", pa.array([{"a": 1}] * ROWS)), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=f"{role} names the column 'nested', whose type struct<a: int64> "):
+        _prepare(_spec(tmp_path, str(tmp_path / "t.parquet"), **more))
+
+
+def test_a_typed_feature_that_a_cell_contradicts_is_named_by_its_row_in_its_file(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        cells = ["soon" if (name, i) == ("2", 599) else str(i) for i in range(600)]
+        labels = ["no" if i % 2 else "yes" for i in range(600)]
+        pacsv.write_csv(pa.table({"a": cells, "label": labels}), tmp_path / f"{name}.csv")
+    spec = _spec(tmp_path, str(tmp_path / "*.csv"), features={"a": {"type": "number"}})
+    with pytest.raises(DataError, match=r"Column 'a' is a number, but row 599 of 2\.csv .* holds 'soon'"):
+        _prepare(spec)
+
+
+def test_columns_in_names_of_folders_are_said_to_be_left_out(tmp_path: Path, table: pa.Table) -> None:
+    for year in (2020, 2021):
+        (tmp_path / "in" / f"year={year}").mkdir(parents=True)
+        pq.write_table(table.slice(1_000 * (year - 2020), 1_000), tmp_path / "in" / f"year={year}" / "t.parquet")
+    prepared, said = _prepare(_spec(tmp_path, str(tmp_path / "in")))
+    assert "year" not in prepared.schema.kinds
+    assert "left out year: it is in names of folders (year=...), which are not read" in said
 
 
 def test_a_class_that_no_train_row_has_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:

@@ -6,14 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from raymill.errors import DataError, ResourceError
 from raymill.lease import lease
-from raymill.predictions import MANIFEST, STARTED, Predicted, Predictions, require_apart, with_answers
+from raymill.predictions import (
+    MANIFEST,
+    STARTED,
+    Predicted,
+    Predictions,
+    require_apart,
+    require_free_names,
+    with_answers,
+)
 from raymill.predictor import Predictor
 from raymill.source import Source
 from raymill.store import Store
+from raymill.task import Task
 from tests.bundles import write_bundle
 
 TABLE = pa.table({"id": [1]})
@@ -109,6 +119,23 @@ def test_two_at_once_are_refused(output: Predictions) -> None:
         output.start(NAMES)
 
 
+@pytest.mark.parametrize("name", ["prediction", "p_no", "p_yes"])
+def test_a_kept_column_with_the_name_of_an_answer_is_refused(name: str) -> None:
+    task = Task(kind="classification", target="y", classes=("no", "yes"))
+    with pytest.raises(DataError, match=rf"column '{name}' .*\nRename it, or leave it out of the input"):
+        require_free_names(task, ["id", name])
+    require_free_names(task, ["id", "y", "p_maybe"])
+
+
+@pytest.mark.parametrize("field", ["source", "digest", "key"])
+def test_a_claim_of_which_nothing_was_written_gives_way(output: Predictions, field: str) -> None:
+    output.start(NAMES)
+    other(output, field).start(NAMES)
+    killed(other(output, field))
+    with pytest.raises(DataError, match="half-written predictions of another"):
+        output.start(NAMES)
+
+
 def test_the_output_is_apart_from_the_input(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "t.csv").write_text("a\n1\n")
@@ -119,9 +146,17 @@ def test_the_output_is_apart_from_the_input(tmp_path: Path) -> None:
     require_apart(source, Store(str(tmp_path / "out")))
 
 
-def test_answers_are_the_last_columns_and_take_the_place_of_their_names(tmp_path: Path) -> None:
+def test_answers_are_the_last_columns_and_all_others_keep_their_types_and_values(tmp_path: Path) -> None:
     predictor = Predictor.load(str(tmp_path), write_bundle(str(tmp_path)))
-    rows = pa.table({"prediction": ["old"], "a": [1.0], "b": [2.0], "color": ["red"]})
+    own = {
+        "id": pa.array([10**30 + 1], pa.decimal128(38, 0)),
+        "day": pa.array([19_000], pa.int32()).cast(pa.date32()),
+        "half": pa.array([0.5], pa.float16()),
+        "list": pa.array([[1, 2]]),
+    }
+    pq.write_table(pa.table({**own, "a": [1.0], "b": [2.0], "color": ["red"]}), tmp_path / "t.parquet")
+    rows = Source.open(str(tmp_path / "t.parquet")).pieces[0].read()
     scored = with_answers(rows, predictor, rows)
-    assert scored.column_names == ["a", "b", "color", "prediction", "p_no", "p_yes"]
+    assert scored.column_names == [*own, "a", "b", "color", "prediction", "p_no", "p_yes"]
+    assert scored.select(list(own)).equals(pa.table(own))
     assert scored["prediction"].to_pylist() in (["no"], ["yes"])
