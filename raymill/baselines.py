@@ -29,6 +29,8 @@ MAX_ROWS = 500_000
 # Cells are rows x columns x trees of a boosting round: about half a minute of boosting on two cores, and 512 MB.
 _MAX_CELLS = 64_000_000
 _MIN_ROWS = 10_000
+_ROUNDS = 100
+_MOST_TREES = 3_000
 _MAX_ITERATIONS = 1000
 # The most values that scikit-learn's histogram takes for a category.
 _MAX_CATEGORIES = 255
@@ -214,7 +216,10 @@ def _linear(prepared: Prepared, train: _Rows, validation: _Rows, seed: int) -> P
 
 
 def _gradient_boosting(prepared: Prepared, train: _Rows, validation: _Rows, seed: int) -> Predict:
-    """Histogram gradient boosting by scikit-learn's defaults, stopped early by the validation split."""
+    """Histogram gradient boosting by scikit-learn's defaults, stopped early by the validation split.
+
+    A round grows a tree for each class, of which there are 3,000 at most in all.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     known = np.isin(validation.target, train.target) if prepared.task.kind == "classification" else slice(None)
@@ -224,6 +229,7 @@ def _gradient_boosting(prepared: Prepared, train: _Rows, validation: _Rows, seed
         "categorical_features": _categorical(prepared.layout) or None,
         "early_stopping": stops,
         "random_state": seed % 2**32,
+        "max_iter": max(1, min(_ROUNDS, _MOST_TREES // prepared.task.outputs)),
     }
     grid = _grid(prepared.layout, train)
     if prepared.task.kind == "regression":

@@ -95,7 +95,7 @@ def _unknown_keys(kinds: Mapping[str, FeatureType], rows: list[dict[str, Any]]) 
         if key not in known
     )
     found = itertools.islice(unknown, MOST_PROBLEMS)
-    return [{"row": index, "column": key, "problem": told(key)} for index, key in found]
+    return [{"row": index, "column": key[:_MOST_SHOWN], "problem": told(key)} for index, key in found]
 
 
 def _unknown(key: str, known: list[str]) -> str:

@@ -253,8 +253,9 @@ class Loop:
             return
         checkpoint, torn = self.hooks.checkpoints.newest()
         if self.world.leads:
+            instead = "using the one before it" if checkpoint else "there is none before it, so training starts over"
             for name in torn:
-                self._say(f"checkpoint {name} is damaged; using the one before it")
+                self._say(f"checkpoint {name} is damaged; {instead}")
         if checkpoint is None:
             return
         self.progress = Progress(**checkpoint.facts)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from raymill.errors import SpecError
+from raymill.errors import ResourceError, SpecError
 from raymill.layout import Layout
 from raymill.spec import ImportedSpec, LinearSpec, MlpSpec, ModelSpec
 from raymill.task import Task
@@ -29,12 +29,13 @@ _REFERENCE_WIDTH = 256
 def build_model(spec: ModelSpec, layout: Layout, task: Task) -> nn.Module:
     """The network that a spec's model section describes, freshly initialised from torch's global seed.
 
-    Raises SpecError for an import that fails, returns no nn.Module, or one whose output has another shape.
+    Raises SpecError for an import that fails, returns no nn.Module, or one whose output has another shape, and
+    ResourceError for an mlp that this machine's memory can't hold.
     """
     if isinstance(spec, LinearSpec):
         return Linear(layout, task)
     if isinstance(spec, MlpSpec):
-        return Mlp(layout, task, spec.hidden, spec.dropout)
+        return _mlp(spec, layout, task)
     with _blaming(spec, "build_model(layout, task) must return the network"):
         model = _imported(spec)(layout, task, **spec.options)
         if not isinstance(model, nn.Module):
@@ -42,6 +43,17 @@ def build_model(spec: ModelSpec, layout: Layout, task: Task) -> nn.Module:
     with _blaming(spec, "forward(numbers (batch, n) float, categories (batch, c) int64) must return logits"):
         _try_out(model, layout, task)
     return model
+
+
+def _mlp(spec: MlpSpec, layout: Layout, task: Task) -> nn.Module:
+    try:
+        return Mlp(layout, task, spec.hidden, spec.dropout)
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            raise
+        raise ResourceError(
+            f"A network of model.hidden {list(spec.hidden)} needs more memory than there is.", "Make it narrower."
+        ) from error
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raymill.errors import DataError, StoreError
+from raymill.errors import DataError
 from raymill.layout import TARGET, Layout
 from raymill.record import require_format
 from raymill.schema import Schema
@@ -134,9 +134,9 @@ class Prepared:
         return self.store.columns_of(shards[0].path) if shards else []
 
     def read(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
-        """A shard's rows, or some columns of them. Raises StoreError where it isn't what was written."""
+        """A shard's rows, or some columns of them. Raises DataError where it isn't what was written."""
         if self.store.stat(shard.path) is None:
-            raise StoreError(f"{self.uri}/{shard.path} is gone.", _PREPARE_AGAIN)
+            raise DataError(f"{self.uri}/{shard.path} is gone.", _PREPARE_AGAIN)
         data = self.store.read_bytes(shard.path)
         if len(data) != shard.size_bytes:
             found = f"has {len(data)} bytes, not {shard.size_bytes}"
@@ -147,7 +147,7 @@ class Prepared:
             if table.num_rows == shard.rows:
                 return table
             found = f"has {table.num_rows} rows, not {shard.rows}"
-        raise StoreError(f"{self.uri}/{shard.path} {found}.", _PREPARE_AGAIN)
+        raise DataError(f"{self.uri}/{shard.path} {found}.", _PREPARE_AGAIN)
 
 
 def write_shard(store: Store, path: str, table: pa.Table) -> Shard:

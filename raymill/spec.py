@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
-    PositiveInt,
     Tag,
     field_validator,
     model_validator,
@@ -36,6 +36,15 @@ METRICS = {
     "regression": ("r2", "rmse", "mae"),
 }
 LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"a number is wanted, found {str(value).lower()}")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_no_truth), Field(gt=0)]
 
 
 class Mistake(ValueError):
@@ -101,9 +110,19 @@ class SplitSpec(Section):
 
 
 class DataSpec(Section):
-    source: str = Field(description="csv or parquet: a file, a glob or a folder, local or s3://; or bundled:NAME")
+    source: str = Field(
+        min_length=1, description="csv or parquet: a file, a glob or a folder, local or s3://; or bundled:NAME"
+    )
     key: tuple[str, ...] = Field((), description="columns that identify a row; default: its content")
     split: SplitSpec = SplitSpec()
+
+    @field_validator("key")
+    @classmethod
+    def _once_each(cls, key: tuple[str, ...]) -> tuple[str, ...]:
+        for index, name in enumerate(key):
+            if name in key[:index]:
+                raise Mistake((index,), f"{name!r} is named twice")
+        return key
 
 
 class FeatureSpec(Section):
@@ -137,7 +156,7 @@ class MlpSpec(Section):
     """A multilayer perceptron in the simplified form of RealMLP (Holzmüller et al. 2024, arXiv 2407.04491)."""
 
     type: Literal["mlp"] = "mlp"
-    hidden: tuple[PositiveInt, ...] = (256, 256, 256)
+    hidden: tuple[Count, ...] = (256, 256, 256)
     dropout: float = Field(0.0, ge=0, lt=1)
 
 
@@ -182,17 +201,17 @@ class ScheduleSpec(Section):
 
 
 class EarlyStoppingSpec(Section):
-    patience: PositiveInt = Field(description="epochs without a better validation loss before training ends")
+    patience: Count = Field(description="epochs without a better validation loss before training ends")
 
 
 class TrainSpec(Section):
-    epochs: PositiveInt = 100
-    batch_size: PositiveInt = Field(256, description="global: over all workers together")
+    epochs: Count = 100
+    batch_size: Count = Field(256, description="global: over all workers together")
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = ScheduleSpec()
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    workers: PositiveInt = 1
+    workers: Count = 1
     cpus_per_worker: float | None = Field(
         None,
         gt=0,
@@ -200,7 +219,7 @@ class TrainSpec(Section):
     )
     gpus_per_worker: float = Field(0, ge=0)
     early_stopping: EarlyStoppingSpec | None = None
-    checkpoint_every: str | PositiveInt = Field("60s", description="seconds with an s, or a number of steps")
+    checkpoint_every: str | Count = Field("60s", description="seconds with an s, or a number of steps")
     precision: Literal["auto", "float32", "float64", "bf16"] = "auto"
     seed: int = Field(0, ge=0, lt=2**63)
 
@@ -235,8 +254,8 @@ class EvaluateSpec(Section):
 
 
 class ReplicasSpec(Section):
-    min: PositiveInt = 1
-    max: PositiveInt = 2
+    min: Count = 1
+    max: Count = 2
 
     @model_validator(mode="after")
     def _ordered(self) -> ReplicasSpec:
@@ -247,12 +266,12 @@ class ReplicasSpec(Section):
 
 class ServeSpec(Section):
     route: str = Field("/", pattern=r"^/([\w.-]+(/[\w.-]+)*)?$", description="a path as / or /models/flights")
-    host: str = Field("127.0.0.1", description="the address it listens on")
+    host: str = Field("127.0.0.1", min_length=1, description="the address it listens on")
     port: int = Field(8000, ge=1, le=65535)
     replicas: ReplicasSpec = ReplicasSpec()
     cpus: float = Field(0.5, gt=0)
-    target_ongoing_requests: PositiveInt = 16
-    max_batch_size: PositiveInt = 256
+    target_ongoing_requests: Count = 16
+    max_batch_size: Count = 256
 
 
 class Spec(Section):
@@ -269,8 +288,10 @@ class Spec(Section):
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
     serve: ServeSpec = ServeSpec()
-    store: str = Field(".raymill", description="a folder or s3:// prefix; default: .raymill beside the spec")
-    tracking: str | None = Field(None, description="an MLflow tracking URI; default: SQLite in the store")
+    store: str = Field(
+        ".raymill", min_length=1, description="a folder or s3:// prefix; default: .raymill beside the spec"
+    )
+    tracking: str | None = Field(None, min_length=1, description="an MLflow tracking URI; default: SQLite in the store")
 
     @property
     def gate_metric(self) -> str:

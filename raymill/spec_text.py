@@ -87,8 +87,11 @@ def _parse_yaml(text: str, name: str) -> tuple[dict[str, Any], Places]:
     if not isinstance(root, yaml.MappingNode):
         raise SpecError(f"{name} holds no `key: value` lines.", "Write at least name, task and data.")
     places: Places = {(): f"{name}:{root.start_mark.line + 1}"}
-    for location, node in _walk(root, (), name):
-        places[location] = f"{name}:{node.start_mark.line + 1}"
+    try:
+        for location, node in _walk(root, (), name):
+            places[location] = f"{name}:{node.start_mark.line + 1}"
+    except RecursionError:
+        raise SpecError(f"{name} is nested without an end.", "Take out the anchor (&) that holds itself.") from None
     return data, places
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from raymill.errors import TrackerError
+from raymill.errors import SpecError, TrackerError
 from raymill.history import EpochRecord
 from raymill.loggable import flat_params, key_of, scrubbed, tag_value, without_userinfo
 from raymill.mlflow_settings import be_quiet, impatience, no_telemetry
@@ -179,6 +179,8 @@ def connect(uri: str) -> MlflowClient:
             from mlflow import MlflowClient
         be_quiet()  # after the import, which sets its loggers up
         path = _sqlite_path(uri)
+        if path is not None and path.is_dir():
+            raise SpecError(f"tracking is {uri}, which is a folder.", "Name a file in it, as sqlite:///mlflow.db.")
         if path is not None and not path.exists():
             _create_database(path)
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -190,6 +192,11 @@ def asking(uri: str, what: str) -> Iterator[None]:
     with impatience(uri):
         try:
             yield
+        except ModuleNotFoundError as error:
+            raise SpecError(
+                f"MLflow at {without_userinfo(uri)} needs the Python package {error.name!r}.",
+                "Install it, or set tracking to the http:// address of an MLflow server.",
+            ) from error
         except _foreign_errors() as error:
             raise TrackerError(
                 f"MLflow at {without_userinfo(uri)} could not {what}: {_gist(error)}.",
@@ -200,7 +207,7 @@ def asking(uri: str, what: str) -> Iterator[None]:
 
 def _sqlite_path(uri: str) -> Path | None:
     path = uri.removeprefix("sqlite:///").partition("?")[0]
-    return Path(path) if uri.startswith("sqlite:///") and path not in ("", ":memory:") else None
+    return Path(path) if uri.startswith("sqlite:///") and path != ":memory:" else None
 
 
 def _create_database(path: Path) -> None:
@@ -213,6 +220,7 @@ def _create_database(path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial.touch()  # an OSError now, and not after the minute that SQLAlchemy tries
     try:
         store = SqlAlchemyStore(f"sqlite:///{partial}", str(path.parent / "artifacts"))
         store.engine.dispose()

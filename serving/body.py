@@ -13,6 +13,8 @@ from starlette.requests import Request
 from serving.refusal import Refusal
 
 MOST_BYTES = 16 * 1024 * 1024
+MOST_ROWS = 100_000
+_SHOWN_LETTERS = 80
 _SHAPE = 'The body must be {"row": {...}} or {"rows": [{...}, ...]}'
 
 
@@ -31,19 +33,24 @@ async def read_body(request: Request, most_bytes: int = MOST_BYTES) -> bytes:
 
 
 def rows_of(body: bytes) -> list[dict[str, Any]]:
-    """The rows of a body, each whatever JSON it is. Raises Refusal: 400 for what is no JSON, 422 for another shape."""
+    """The rows of a body, each whatever JSON it is.
+
+    Raises Refusal: 400 for no JSON, 413 for too many rows, 422 for another shape.
+    """
     value = _parse(body)
     if not isinstance(value, dict):
         raise Refusal(422, f"{_SHAPE}, not {_kind(value)}.")
     unknown = [key for key in value if key not in ("row", "rows")]
     if unknown:
-        raise Refusal(422, f"{_SHAPE}, without {', '.join(map(repr, unknown[:5]))}.")
+        raise Refusal(422, f"{_SHAPE}, without {', '.join(repr(key[:_SHOWN_LETTERS]) for key in unknown[:5])}.")
     if len(value) != 1:
         raise Refusal(422, f"{_SHAPE}, not {'both' if value else 'an empty object'}.")
     if "row" in value:
         return [value["row"]]
     if not isinstance(value["rows"], list):
         raise Refusal(422, f'"rows" must be an array, not {_kind(value["rows"])}.')
+    if len(value["rows"]) > MOST_ROWS:
+        raise Refusal(413, f"The body has {len(value['rows'])} rows; send at most {MOST_ROWS} at a time.")
     return value["rows"]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raymill.errors import DataError, StoreError
+from raymill.errors import DataError
 from raymill.layout import CategoryFeature, Layout
 from raymill.prepared import Prepared, Shard, SplitInfo, shard_table, write_shard
 from raymill.schema import Schema, infer_schema
@@ -75,17 +75,17 @@ def test_a_shard_that_is_not_what_was_written_is_an_error_naming_it(tmp_path: Pa
     path = tmp_path / shard.path
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    with pytest.raises(StoreError, match=r"train/00000-t-0.parquet has \d+ bytes"):
+    with pytest.raises(DataError, match=r"train/00000-t-0.parquet has \d+ bytes"):
         prepared.read(shard)
     path.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
-    with pytest.raises(StoreError, match="has other content"):
+    with pytest.raises(DataError, match="has other content"):
         prepared.read(shard)
     path.write_bytes(whole)
     short = Shard(path=shard.path, rows=2, size_bytes=shard.size_bytes, sha256=shard.sha256)
-    with pytest.raises(StoreError, match="has 3 rows, not 2"):
+    with pytest.raises(DataError, match="has 3 rows, not 2"):
         prepared.read(short)
     path.unlink()
-    with pytest.raises(StoreError, match=r"00000-t-0\.parquet"):
+    with pytest.raises(DataError, match=r"00000-t-0\.parquet is gone"):
         prepared.read(shard)
 
 

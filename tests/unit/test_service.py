@@ -18,7 +18,9 @@ from raymill.schema import Column, Schema
 from raymill.task import Task
 from serving import body
 from serving.arguments import EndpointArgs
+from serving.body import MOST_ROWS, rows_of
 from serving.model import Model
+from serving.refusal import Refusal
 from serving.service import Service
 
 PREDICT = "/v1/demo/predict"
@@ -174,3 +176,12 @@ def test_warming_up_scores_a_row() -> None:
     fake = Fake()
     _service(fake).warm_up()
     assert fake.rows == 1
+
+
+def test_more_rows_than_a_replica_should_chew_at_once_are_refused() -> None:
+    with pytest.raises(Refusal) as caught:
+        rows_of(b'{"rows": [' + b"{}," * MOST_ROWS + b"{}]}")
+    assert caught.value.status == 413
+    with pytest.raises(Refusal) as caught:
+        rows_of(b'{"rows": [], "' + b"x" * 10_000 + b'": 1}')
+    assert len(str(caught.value)) < 300

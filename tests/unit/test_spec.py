@@ -65,3 +65,18 @@ def test_what_identifies_a_row_or_its_group_is_a_feature_only_when_it_is_given_a
     assert left_out(shops, {"ignore": ["note"]}) == {"id", "day", "shop", "note"}
     assert left_out(shops, {"shop": {"type": "category"}}) == {"id", "day"}
     assert left_out({"split": {"by": "time", "column": "day"}}, {}) == set()
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "said"),
+    [
+        ("train", "epochs", True, "a number is wanted, found true"),
+        ("data", "source", "", "at least 1 character"),
+        ("data", "key", ["id", "id"], "'id' is named twice"),
+        ("serve", "host", "", "at least 1 character"),
+    ],
+)
+def test_what_is_probably_a_mistake_is_refused(section: str, key: str, value: Any, said: str) -> None:
+    named = {"name": "n", "task": {"type": "regression", "target": "y"}, "data": {"source": "a.csv"}}
+    with pytest.raises(ValidationError, match=said):
+        Spec.model_validate(named | {section: {**named.get(section, {}), key: value}})  # type: ignore[dict-item]

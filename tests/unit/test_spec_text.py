@@ -349,3 +349,10 @@ def test_the_home_of_a_user_who_is_not_there_is_a_mistake(key: str) -> None:
     value = "~nobody-here/x.csv"
     (line,) = mistakes(FIRST, f"{key}={'sqlite:///' if key == 'tracking' else ''}{value}")
     assert line == f"The path {value} names the home folder of a user who is not on this machine."
+
+
+def test_an_anchor_that_holds_itself_is_refused() -> None:
+    with pytest.raises(SpecError, match="nested without an end"):
+        parse_spec(
+            "name: a\ntask: &a {type: classification, target: *a}\ndata: {source: a.csv}\n", "s.yaml", [], Path()
+        )

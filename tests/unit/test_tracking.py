@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from raymill.errors import TrackerError
+from raymill.errors import SpecError, TrackerError
 from raymill.history import EpochRecord, HistoryWriter, read_history
 from raymill.store import Store
-from raymill.tracking import TrackedRun, Tracker, connect
+from raymill.tracking import TrackedRun, Tracker, asking, connect
 
 
 def record(epoch: int, train_loss: float = 0.5) -> EpochRecord:
@@ -292,3 +292,17 @@ def test_the_users_own_settings_stay(monkeypatch: pytest.MonkeyPatch) -> None:
         assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "99"
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+def test_a_database_that_can_not_be_made_is_told_at_once(tmp_path: Path) -> None:
+    began_s = time.monotonic()
+    with pytest.raises(SpecError, match="which is a folder"):
+        connect(f"sqlite:///{tmp_path}")
+    with pytest.raises(TrackerError, match="could not connect"):
+        connect("sqlite:////proc/raymill.db")
+    assert time.monotonic() - began_s < 30
+
+
+def test_a_database_without_its_driver_is_the_users_to_install() -> None:
+    with pytest.raises(SpecError, match="needs the Python package 'sqlalchemy_of_nobody'"), asking("nobody://", "ask"):
+        raise ModuleNotFoundError("No module named 'sqlalchemy_of_nobody'", name="sqlalchemy_of_nobody")
