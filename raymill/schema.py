@@ -149,6 +149,11 @@ def infer_schema(
         if name == target or name in ignore:
             continue
         kind = types.get(name) or _infer_kind(column)
+        if name in types and "category" in column.unreadable:
+            raise DataError(
+                f"features gives {name!r} the type {kind}, and its cells of type {column.native} can be no feature.",
+                "Write the column as numbers, texts or times, or take it out of features.",
+            )
         if name in types and kind in column.unreadable:
             fix = f"Correct or empty that cell, or set features.{name}.type to what the column is."
             raise _misfit(name, kind, column.unreadable[kind], fix)

@@ -69,6 +69,11 @@ def test_a_declared_type_that_a_cell_contradicts_is_refused_with_that_cell() -> 
         infer({"hour": ["1", "noon"]}, {"hour": "number"})
 
 
+def test_a_declared_type_for_cells_that_can_be_no_feature_is_refused() -> None:
+    with pytest.raises(DataError, match=r"'x' the type category, and its cells of type list<item: int64> can be no"):
+        infer({"x": [[1], [2]]}, {"x": "category"})
+
+
 @pytest.mark.parametrize(("types", "ignore"), [({"huor": "number"}, ()), ({}, ("huor",))])
 def test_a_named_column_that_is_absent_gets_the_nearest_name(
     types: dict[str, FeatureType], ignore: tuple[str, ...]
