@@ -34,7 +34,7 @@ from raymill.preparation import (
 )
 from raymill.prepared import FORMAT, MANIFEST, PROFILE, Prepared, SplitInfo
 from raymill.profile import profile
-from raymill.schema import absent_column, infer_schema
+from raymill.schema import absent_column, infer_schema, nearly_numbers
 from raymill.source import Source
 from raymill.spec import Spec
 from raymill.split import SPLITS, Census, Split
@@ -46,6 +46,7 @@ from raymill.transform import Transform
 Answer = TypeVar("Answer")
 _FINGERPRINT_LETTERS = 12
 _READ_ROLES = ("task.target", "data.split.column")
+_MOST_CLASSES_SHOWN = 20
 _TOLD_ROLES = ("data.key", "evaluate.slices")
 
 
@@ -71,6 +72,7 @@ def prepare(spec: Spec, console: Console) -> Prepared:
     prepared.write_manifest()
     store.delete(DONE)
     _report(prepared, source, console)
+    _doubt(spec, seen, prepared, console)
     return prepared
 
 
@@ -125,6 +127,11 @@ def _scan(spec: Spec, source: Source, split: Split, console: Console) -> Scan:
     look = functools.partial(scan, task=spec.task, split=split)
     seen = functools.reduce(Scan.merge, _pass(look, source.pieces, "scanning", console))
     known = sum(seen.census.rows)
+    if not known:
+        raise DataError(
+            f"Column {spec.task.column!r}, the target, has no value in any of {seen.summary.rows} rows.",
+            "Name another column in task.target.",
+        )
     for name, rows in zip(SPLITS, seen.census.rows, strict=True):
         if not rows:
             cause = _sameness(spec, source, split, known, console)
@@ -221,13 +228,24 @@ def _report(prepared: Prepared, source: Source, console: Console) -> None:
     rows = ", ".join(f"{name} {prepared.splits[name].rows:,}" for name in SPLITS)
     without = f"; {prepared.rows_without_target:,} without a target" if prepared.rows_without_target else ""
     console.say(f"prepare   {prepared.rows_read:,} rows{without}: {rows} -> {prepared.uri}")
-    for label in prepared.task.classes:
+    for label in prepared.task.classes[:_MOST_CLASSES_SHOWN]:
         shares = (prepared.splits[name].classes[label] / prepared.splits[name].rows for name in SPLITS)
         console.say(f"prepare   {label}: {', '.join(f'{share:.1%}' for share in shares)} of each")
+    if (more := len(prepared.task.classes) - _MOST_CLASSES_SHOWN) > 0:
+        console.say(f"prepare   and {more:,} more classes: see {prepared.uri}/{MANIFEST}")
     for name, reason in prepared.schema.left_out:
         console.say(f"prepare   left out {name}: {reason}")
     for name in source.folder_columns:
         console.say(f"prepare   left out {name}: it is in names of folders ({name}=...), which are not read")
+
+
+def _doubt(spec: Spec, seen: Scan, prepared: Prepared, console: Console) -> None:
+    """Says which columns a few odd cells have kept from being numbers."""
+    for name, cell in nearly_numbers(seen.summary, prepared.schema, spec.features.types).items():
+        console.say(
+            f"prepare   WARNING: {name} is a category, though most of its cells are numbers: one holds {cell!r}."
+        )
+        console.say(f"                   Empty such cells to make it a number, or set features.{name}.type.")
 
 
 def main() -> None:

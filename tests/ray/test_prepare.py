@@ -181,7 +181,7 @@ def test_rows_without_a_target_are_dropped_and_counted(tmp_path: Path, csv_file:
         ),
         ({"data": {"split": {"by": "group", "column": "one"}}}, "split has no rows: 2000 rows were read"),
         ({"target": "one"}, "one class"),
-        ({"target": "nothing"}, "no rows: 2000 rows were read, 0 of them with a target"),
+        ({"target": "nothing"}, "nothing', the target, has no value in any of 2000 rows"),
     ],
 )
 def test_what_the_data_can_not_give_is_a_data_error_that_leaves_no_dataset(

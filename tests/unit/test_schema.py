@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from raymill.errors import DataError
-from raymill.schema import Column, Schema, infer_schema
+from raymill.schema import Column, Schema, infer_schema, nearly_numbers
 from raymill.spec import FeatureType
 from raymill.statistics import TableSummary
 
@@ -174,3 +174,13 @@ def test_the_json_schema_describes_one_row() -> None:
     assert described["additionalProperties"] is False
     assert described["properties"]["n"] == {"type": ["number", "null"]}
     assert list(described["properties"]) == ["n", "c", "b", "t"]
+
+
+def test_a_category_by_a_few_cells_only_is_known_unless_it_is_typed() -> None:
+    cells = {"price": [*map(str, range(30)), "1.5 €"], "code": ["1", "A"] * 15 + ["B"], "size": list(range(31))}
+    table = pa.table(cells | {"y": list(range(31))})
+    summary = TableSummary.of(table, np.ones(31, dtype=bool))
+    inferred = infer_schema(summary, {}, (), "y")
+    assert inferred.kinds["price"] == "category"
+    assert nearly_numbers(summary, inferred, ()) == {"price": "1.5 €"}
+    assert nearly_numbers(summary, inferred, ("price",)) == {}
