@@ -55,9 +55,18 @@ class ScoreShard:
             path = f"{scorer.name}/{self.shard.path.rpartition('/')[2]}"
             table = score_table(target, scores)
             for name in self.slices:
-                table = table.append_column(f"slice:{name}", raw.column(name).cast(pa.string()))
+                table = table.append_column(f"slice:{name}", _texts(raw, name))
             Store(self.into).write_table(path, table)
         return len(target)
+
+
+def _texts(raw: pa.Table, name: str) -> pa.ChunkedArray:
+    try:
+        return raw.column(name).cast(pa.string())
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"Column {name!r} can't be sliced by: it holds bytes that are no text.", "Take it out of evaluate.slices."
+        ) from error
 
 
 def require_comparable(champion: Bundle, version: int, wanted: Task, columns: Collection[str]) -> None:

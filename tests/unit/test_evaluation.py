@@ -27,7 +27,7 @@ from raymill.metrics import Measured, Tally, measure
 from raymill.predictor import Predictor
 from raymill.prepared import Prepared
 from raymill.schema import Column, Schema
-from raymill.scoring import Scorer, ScoreShard, _aligned, require_comparable
+from raymill.scoring import Scorer, ScoreShard, _aligned, _texts, require_comparable
 from raymill.store import Store
 from raymill.task import Task
 from raymill.training import Assignment, train_rank
@@ -90,6 +90,11 @@ def test_a_tally_over_shards_is_that_of_all_rows(prepared: Prepared, tmp_path: P
     assert values_of(whole.result()) == pytest.approx(expected)
     assert sorted(by_slice["colour"]) == ["(missing)", "green", "red"]
     assert sum(part.rows for part in by_slice["colour"].values()) == ROWS["test"]
+
+
+def test_bytes_that_are_no_text_are_no_slice() -> None:
+    with pytest.raises(DataError, match="'code' can't be sliced by"):
+        _texts(pa.table({"code": [b"\xff"]}), "code")
 
 
 def test_a_slice_holds_the_rows_of_its_value(prepared: Prepared, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from raymill.bundle import Bundle
-from raymill.errors import DataError, SpecError, StoreError
+from raymill.errors import DataError, SpecError
 from raymill.history import read_history
 from raymill.metrics import measure
 from raymill.predictor import Predictor
@@ -121,7 +121,7 @@ def test_a_loss_that_is_no_number_leaves_no_manifest(prepared: Prepared, tmp_pat
 def test_a_damaged_shard_is_named_before_a_step_is_taken(prepared: Prepared, tmp_path: Path) -> None:
     shard = prepared.splits["train"].shards[1]
     prepared.store.write_bytes(shard.path, prepared.store.read_bytes(shard.path)[:-1])
-    with pytest.raises(StoreError, match=shard.path):
+    with pytest.raises(DataError, match=shard.path):
         train_rank(assignment(prepared, tmp_path / "store"))
 
 
