@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import importlib
 import json
+import os
 import shlex
 import sys
 import threading
@@ -13,9 +14,11 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cluster.grammar import parse
+from cluster import remote
+from cluster.grammar import SUBMITTED, parse
 from cluster.noise import WithoutRemarks
 from cluster.output import Output
+from cluster.remote import EndedElsewhere
 from cluster.stopping import is_asked_to_stop, sigterm_as_ctrl_c
 from raymill.console import Console
 from raymill.errors import InternalError, Interrupted, RaymillError
@@ -35,11 +38,14 @@ def main(argv: list[str] | None = None) -> int:
     with contextlib.redirect_stdout(sys.stderr if arguments.debug else WithoutRemarks(sys.stderr)):
         try:
             with sigterm_as_ctrl_c():
-                report, code = _COMMANDS[arguments.command](arguments, console, output), 0
+                report, code = _command(arguments)(arguments, console, output), 0
+        except EndedElsewhere as ended:
+            report, code = ended.report, ended.code
         except (RaymillError, KeyboardInterrupt) as error:
             report, code = _explain(error, arguments, console)
         except Exception as error:  # noqa: BLE001 - the last frame: whatever is left is ours to explain
             caused = KeyboardInterrupt() if is_asked_to_stop() else _internal(error)
+            caused.__cause__ = error
             report, code = _explain(caused, arguments, console)
     output.report(report, code)
     return code
@@ -149,15 +155,15 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
     """
     from cluster.endpoint import find, forget
     from cluster.front import check_port
-    from cluster.session import open_session
+    from cluster.session import choose_address, open_session
     from raymill.store import Store
 
     threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
     store = Store(spec.store)
     live = find(store, spec.name)
-    if needs_serve and live is None:
-        check_port(spec.serve.host, spec.serve.port)
     join = live.ray_address if live is not None else None
+    if needs_serve and choose_address(join, os.environ) is None:
+        check_port(spec.serve.host, spec.serve.port)
     with open_session(console, needs_serve=needs_serve, debug=arguments.debug, join=join) as session:
         try:
             yield session
@@ -219,6 +225,13 @@ def _again(arguments: argparse.Namespace) -> str:
     return shlex.join([arguments.spec, *arguments.overrides])
 
 
+def _command(arguments: argparse.Namespace) -> Callable[[argparse.Namespace, Console, Output], dict[str, Any]]:
+    """What carries a command out: here, or on the cluster that it names."""
+    if arguments.command in SUBMITTED and arguments.on is not None:
+        return remote.submit
+    return _COMMANDS[arguments.command]
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Console, Output], dict[str, Any]]] = {
     "run": _run,
     **dict.fromkeys(_STEPS, _step),
@@ -227,6 +240,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console, Output], dict[str, A
     "predict": _predict,
     "status": _status,
     "clean": _clean,
+    "logs": remote.logs,
+    "cancel": remote.cancel,
+    "list": remote.list_jobs,
     "spec": _spec,
     "init": _init,
 }
@@ -246,11 +262,9 @@ def _explain(
 
 
 def _internal(error: Exception) -> InternalError:
-    wrapped = InternalError(
+    return InternalError(
         f"{type(error).__name__}: {' '.join(str(error).split())}", "This is a defect of raymill's; please report it."
     )
-    wrapped.__cause__ = error
-    return wrapped
 
 
 if __name__ == "__main__":

@@ -6,22 +6,30 @@ from collections.abc import Iterator
 
 from raymill.errors import RaymillError, WorkerLost
 
-# Raised when the attempts that a task or an actor has are spent.
-_DEATHS = {"NodeDiedError", "OutOfMemoryError", "RayActorError", "WorkerCrashedError"}
-
 
 def unwrap(error: Exception) -> Exception:
     """The RaymillError that a task or an actor raised, out of Ray's wrappings; any other error as it is.
 
     A task whose worker died, as often as it was started, is a WorkerLost.
     """
+    from ray import exceptions
+
+    # Raised when the attempts that a task or an actor has are spent.
+    deaths = (
+        exceptions.NodeDiedError,
+        exceptions.LocalRayletDiedError,
+        exceptions.OutOfMemoryError,
+        exceptions.RayActorError,
+        exceptions.WorkerCrashedError,
+    )
     chain = list(_inside(error))
     # Ray's own wrapping of an error is made a subclass of the error's class.
     own = (e for e in chain if isinstance(e, RaymillError) and not hasattr(e, "as_instanceof_cause"))
-    dead = (e for e in chain if type(e).__name__ in _DEATHS)
+    dead = (e for e in chain if isinstance(e, deaths))
     if (found := next(own, None)) is not None:
         return found
-    return _lost(death) if (death := next(dead, None)) is not None else error
+    death = next(dead, None)
+    return error if death is None else _lost(isinstance(death, exceptions.OutOfMemoryError))
 
 
 def _inside(error: Exception) -> Iterator[BaseException]:
@@ -38,8 +46,8 @@ def _inside(error: Exception) -> Iterator[BaseException]:
         waiting.extend(cause for cause in causes if isinstance(cause, BaseException))
 
 
-def _lost(death: BaseException) -> WorkerLost:
-    if type(death).__name__ == "OutOfMemoryError":
+def _lost(starved: bool) -> WorkerLost:
+    if starved:
         return WorkerLost(
             "A worker needed more memory than its node has, each time that it was started.",
             "Use nodes with more memory for each CPU, then type the same command again.",

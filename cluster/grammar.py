@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+SUBMITTED = ("run", "prepare", "train", "evaluate", "promote", "predict")
+
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The words of a command line, by name; ends the process where they make no command.
@@ -36,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         ("clean", "removes what no result needs"),
     ):
         _add_job(commands, name, text)
+    _add_elsewhere(commands)
     _add_spec(commands)
     _add_init(commands)
     return parser
@@ -47,6 +50,8 @@ def _add_job(commands: Any, name: str, text: str) -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for example train.epochs=5")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--debug", action="store_true", help="Ray's own logs, and tracebacks")
+    if name in SUBMITTED:
+        parser.add_argument("--on", metavar="ADDRESS", help="a cluster's Jobs API, as http://HOST:8265; default: here")
     if name == "run":
         ending = parser.add_mutually_exclusive_group()
         ending.add_argument("--no-serve", action="store_true", help="stop after the gate")
@@ -54,6 +59,23 @@ def _add_job(commands: Any, name: str, text: str) -> None:
     if name == "predict":
         parser.add_argument("--input", required=True, help="a file, glob or folder of raw rows")
         parser.add_argument("--output", required=True, help="a folder for Parquet files")
+
+
+def _add_elsewhere(commands: Any) -> None:
+    for name, text in (
+        ("logs", "what the newest job of a spec's name prints on a cluster"),
+        ("cancel", "ends the newest job of a spec's name on a cluster"),
+        ("list", "the jobs of a cluster"),
+    ):
+        parser = commands.add_parser(name, help=text, description=text)
+        if name != "list":
+            parser.add_argument("spec", metavar="SPEC", help="a YAML file")
+            parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+        parser.add_argument("--on", metavar="ADDRESS", required=True, help="its Jobs API, as http://HOST:8265")
+        parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        if name == "logs":
+            parser.add_argument("-f", "--follow", action="store_true", help="until the job ends")
+        parser.set_defaults(debug=False)
 
 
 def _add_spec(commands: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import shutil
 import tempfile
@@ -50,9 +51,11 @@ def remove(folder: Path) -> None:
     """Deletes a scratch folder, so that no proxy can start from it again, and kills those that run from it."""
     shutil.rmtree(folder, ignore_errors=True)
     for process in psutil.process_iter(["cmdline"]):
-        if any(word.startswith(f"{folder}/") for word in process.info["cmdline"] or ()):
+        words = process.info["cmdline"] or ()
+        if any(word == "-f" and file.startswith(f"{folder}/") for word, file in itertools.pairwise(words)):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 process.kill()  # a proxy that still starts is deaf to SIGTERM
+    shutil.rmtree(folder, ignore_errors=True)  # of what they wrote meanwhile
 
 
 def _is_held(lock: Path) -> bool:

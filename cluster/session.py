@@ -201,8 +201,10 @@ def _authenticate() -> None:
     ray_says = logging.getLogger("ray._private.authentication")
     before = ray_says.level
     ray_says.setLevel(logging.ERROR)
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-    ray_says.setLevel(before)
+    try:
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    finally:
+        ray_says.setLevel(before)
 
 
 def _connect(address: str | None, debug: bool) -> str:
@@ -214,18 +216,28 @@ def _connect(address: str | None, debug: bool) -> str:
             ray.init(address="local", include_dashboard=False, **quiet)
         else:
             ray.init(address=address, **quiet)
-    except ConnectionError as error:
+    except ray.exceptions.AuthenticationError as error:
         raise ResourceError(
-            f"There is no Ray at {address}: {error}.", "Check the address, and that its head node is up."
+            f"The Ray at {address or 'this machine'} doesn't take this user's token.",
+            "Set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds the one of who started it.",
         ) from error
     except OSError as error:
-        raise MachineError(
-            f"Ray can't start here: {error}.",
-            "It writes to /tmp/ray and, a token, to ~/.ray: set HOME to a folder that you may write to.",
-        ) from error
+        raise _unconnected(address, error) from error
     except SystemExit as error:
         raise KeyboardInterrupt from error  # a SIGTERM while Ray starts, which takes it for itself
     return str(ray.get_runtime_context().gcs_address)
+
+
+def _unconnected(address: str | None, error: OSError) -> ResourceError | MachineError:
+    """Why there is no session: nobody at an address, or no place to start one."""
+    if address is not None:
+        return ResourceError(
+            f"There is no Ray at {address}: {error}.", "Check the address, and that its head node is up."
+        )
+    return MachineError(
+        f"Ray can't start here: {error}.",
+        "It writes to /tmp/ray and, a token, to ~/.ray: set HOME to a folder that you may write to.",
+    )
 
 
 def _quieten_serve() -> None:

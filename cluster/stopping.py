@@ -11,8 +11,6 @@ from types import FrameType
 from raymill.console import Console
 
 _BOTH = (signal.SIGINT, signal.SIGTERM)
-
-
 _asked = threading.Event()
 
 
@@ -22,8 +20,9 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _asked.clear()
     before = {number: signal.signal(number, _raise) for number in _BOTH}
+    if _raise not in before.values():
+        _asked.clear()
     try:
         yield
     finally:
@@ -38,8 +37,10 @@ def take_sigterm() -> None:
 
 
 def is_asked_to_stop() -> bool:
-    """Whether either has come, whatever became of its KeyboardInterrupt: in the midst of an import it may turn into
-    any other error, of a module that is not whole."""
+    """Whether a KeyboardInterrupt of ours has been raised in the outermost block, whatever became of it.
+
+    In the midst of an import it may turn into any other error, of a module that is not whole.
+    """
     return _asked.is_set()
 
 
@@ -56,7 +57,7 @@ def on_interrupt(ask: Callable[[], None], console: Console) -> Iterator[None]:
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
-            raise KeyboardInterrupt
+            _raise(number, frame)
         asked = True
         console.say("stopping with a checkpoint after this step; once more to stop at once")
         ask()

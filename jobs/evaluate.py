@@ -43,7 +43,8 @@ def evaluate(spec: Spec, prepared: Prepared, trained: Trained, console: Console)
     champion = comparable_champion(spec, prepared, console)
     scorers = _scorers(trained, champion)
     uri = _place(spec, trained, scorers)
-    evaluation = Evaluation.open(uri) if len(scorers) > 1 else _earlier(spec, trained)
+    is_champion = champion is not None and len(scorers) == 1
+    evaluation = _earlier(spec, trained) if is_champion else Evaluation.open(uri)
     if evaluation is not None:
         console.say(f"evaluate  already done: {evaluation.uri}")
     else:
@@ -55,20 +56,21 @@ def evaluate(spec: Spec, prepared: Prepared, trained: Trained, console: Console)
     return evaluation
 
 
-def comparable_champion(spec: Spec, prepared: Prepared, console: Console) -> Version | None:
-    """The champion, unless it has none or its bundle is lost, which is said.
+def comparable_champion(spec: Spec, prepared: Prepared, console: Console | None = None) -> Version | None:
+    """The champion, unless there is none or its bundle is lost, which the console says.
 
-    Raises DataError where it can't score these test rows.
+    Raises DataError where its scores of these test rows would say nothing.
     """
     assert spec.tracking is not None
     champion = Registry(spec.tracking).alias(spec.name, "champion")
     if champion is None:
         return None
     if damage := Bundle.damage(champion.bundle_uri, champion.digest):
-        console.say(f"champion  WARNING: {damage} Version {champion.number} is left out of the comparison.")
+        if console is not None:
+            console.say(f"evaluate  WARNING: {damage} The champion, version {champion.number}, can't be compared with.")
         return None
     bundle = Bundle.read(champion.bundle_uri, champion.digest)
-    require_comparable(bundle, champion.number, prepared.task, prepared.raw_columns())
+    require_comparable(bundle, champion.number, prepared)
     return champion
 
 
@@ -178,7 +180,9 @@ def _tell(spec: Spec, evaluation: Evaluation, console: Console) -> None:
 
 
 def _text(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}" if 1e-3 < abs(value) < 1e5 else f"{value:.4g}"
+    if value is None:
+        return "undefined"
+    return f"{value:.4f}" if value == 0 or 1e-3 < abs(value) < 1e5 else f"{value:.4g}"
 
 
 def main() -> None:

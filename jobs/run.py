@@ -43,7 +43,7 @@ class Walk:
         self.prepared = prepare(self.spec, self.console)
 
     def train(self) -> None:
-        comparable_champion(self.spec, self.prepared, self.console)  # refused now, and not after hours of training
+        comparable_champion(self.spec, self.prepared)  # refused now, and not after hours of training
         self.trained = train(self.spec, self.prepared, self.console)
 
     def evaluate(self) -> None:

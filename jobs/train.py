@@ -43,7 +43,7 @@ def train(spec: Spec, prepared: Prepared, console: Console) -> Trained:
     else:
         with run.lease(), _accounted(tracked), _baselines(run, prepared, spec) as baselines:
             if damage := _damage(run):
-                console.say(f"train     WARNING: {damage} It is made anew from the newest checkpoint.")
+                console.say(f"train     WARNING: {damage} Training goes on from the newest checkpoint.")
                 run.forget_conclusion()
             if not run.has_trained(spec.train.epochs):
                 _train(spec, prepared, run, tracked, console)

@@ -131,7 +131,7 @@ class Prepared:
     def raw_columns(self) -> list[str]:
         """The names of the columns that the raw test rows have."""
         shards = self.raw_test.shards
-        return self.store.columns_of(shards[0].path) if shards else []
+        return list(self.read(shards[0]).column_names) if shards else []
 
     def read(self, shard: Shard, columns: list[str] | None = None) -> pa.Table:
         """A shard's rows, or some columns of them. Raises DataError where it isn't what was written."""

@@ -6,7 +6,7 @@ It knows how one shard is scored; which process scores which shard, and what sco
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,14 +69,19 @@ def _texts(raw: pa.Table, name: str) -> pa.ChunkedArray:
         ) from error
 
 
-def require_comparable(champion: Bundle, version: int, wanted: Task, columns: Collection[str]) -> None:
-    """Raises DataError where a champion's scores of test rows with these columns would say nothing of the task."""
-    own = champion.task
+def require_comparable(champion: Bundle, version: int, prepared: Prepared) -> None:
+    """Raises DataError where a champion's scores of a dataset's test rows would say nothing, or can't be had."""
+    own, wanted = champion.task, prepared.task
     if (own.kind, own.target, own.at_least) != (wanted.kind, wanted.target, wanted.at_least):
         raise _incomparable(version, f"its task is {_worded(own)}, not {_worded(wanted)}")
+    columns = prepared.raw_columns()
     absent = [name for name in champion.schema.kinds if name not in columns]
     if absent:
         raise _incomparable(version, f"it needs the column {absent[0]!r}, which the table doesn't have")
+    kinds = prepared.schema.kinds
+    for name, kind in champion.schema.kinds.items():
+        if kind != "category" and kinds.get(name, kind) != kind:
+            raise _incomparable(version, f"it reads {name!r} as a {kind}, and the column is a {kinds[name]} now")
     if own.classes and not set(own.classes) & set(wanted.classes):
         raise _incomparable(version, f"its classes are {_some(own.classes)}, and none of {_some(wanted.classes)}")
 

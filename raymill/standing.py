@@ -28,17 +28,14 @@ _UNFINISHED = "unfinished"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetStanding:
-    """A prepared dataset, or why this raymill can't read it."""
+    """A prepared dataset."""
 
     uri: str
     made: str
-    source: str | None = None
-    rows: dict[str, int] | None = None
-    problem: str | None = None
+    source: str
+    rows: dict[str, int]
 
     def __str__(self) -> str:
-        if self.rows is None:
-            return f"{self.problem}"
         rows = ", ".join(f"{split} {rows:,}" for split, rows in self.rows.items())
         return f"{self.uri}: {rows} rows of {self.source}, made {self.made}"
 
@@ -86,6 +83,18 @@ class EvaluationStanding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableStanding:
+    """Something that this raymill can't read, and why."""
+
+    uri: str
+    made: str
+    problem: str
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointStanding:
     """What the record of an endpoint says, `started` in UTC, and whether it answers now."""
 
@@ -104,9 +113,9 @@ class Standing:
     """All that a store holds under a spec's name, oldest first. Times are UTC in ISO 8601."""
 
     store: str
-    datasets: tuple[DatasetStanding, ...]
+    datasets: tuple[DatasetStanding | UnreadableStanding, ...]
     runs: tuple[RunStanding, ...]
-    evaluations: tuple[EvaluationStanding, ...]
+    evaluations: tuple[EvaluationStanding | UnreadableStanding, ...]
     endpoint: EndpointStanding | None
 
     @classmethod
@@ -122,7 +131,7 @@ class Standing:
             store=store.uri,
             datasets=tuple(_dataset(store, file) for file in manifests),
             runs=tuple(_run(Run(name=name, store=store), files) for name, files in runs.items() if _began(files)),
-            evaluations=tuple(_evaluation(spec, store, file) for file in evaluations),
+            evaluations=tuple(filter(None, (_evaluation(spec, store, file) for file in evaluations))),
             endpoint=_endpoint(spec, store, answers=answers),
         )
 
@@ -149,12 +158,12 @@ def _files(store: Store, folder: str, pattern: str) -> list[FileInfo]:
     return sorted(found, key=lambda file: file.changed_ns)
 
 
-def _dataset(store: Store, manifest: FileInfo) -> DatasetStanding:
+def _dataset(store: Store, manifest: FileInfo) -> DatasetStanding | UnreadableStanding:
     uri, made = f"{store.uri}/{manifest.path.rpartition('/')[0]}", _utc(manifest)
     try:
         prepared = Prepared.open(uri)
     except DataError as error:
-        return DatasetStanding(uri=uri, made=made, problem=error.what)
+        return UnreadableStanding(uri=uri, made=made, problem=error.what)
     rows = {name: prepared.splits[name].rows for name in SPLITS}
     return DatasetStanding(uri=uri, made=made, source=prepared.source, rows=rows)
 
@@ -186,9 +195,15 @@ def _run(run: Run, files: list[FileInfo]) -> RunStanding:
     )
 
 
-def _evaluation(spec: Spec, store: Store, manifest: FileInfo) -> EvaluationStanding:
-    found = Evaluation.open(f"{store.uri}/{manifest.path.rpartition('/')[0]}")
-    assert found is not None
+def _evaluation(spec: Spec, store: Store, manifest: FileInfo) -> EvaluationStanding | UnreadableStanding | None:
+    """An evaluation's standing; None for one that was removed in this moment."""
+    uri = f"{store.uri}/{manifest.path.rpartition('/')[0]}"
+    try:
+        found = Evaluation.open(uri)
+    except DataError as error:
+        return UnreadableStanding(uri=uri, made=_utc(manifest), problem=error.what)
+    if found is None:
+        return None
     others = found.baselines | ({"champion": found.champion} if found.champion is not None else {})
     metric = spec.gate_metric
     return EvaluationStanding(

@@ -109,16 +109,9 @@ class Store:
 
     def rows_of(self, path: str) -> int:
         """The rows of a Parquet file, from its footer alone. Raises StoreError naming a file that has none."""
-        return int(self._footer(path).num_rows)
-
-    def columns_of(self, path: str) -> list[str]:
-        """The names of a Parquet file's columns, from its footer alone. Raises StoreError."""
-        return list(self._footer(path).schema.to_arrow_schema().names)
-
-    def _footer(self, path: str) -> pq.FileMetaData:
         try:
             with self.reading(path) as source:
-                return pq.read_metadata(source)
+                return int(pq.read_metadata(source).num_rows)
         except pa.ArrowInvalid as error:
             raise StoreError(
                 f"{self.uri}/{path} is damaged, not the Parquet that was written: {error}.", _REMAKE

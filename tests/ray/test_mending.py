@@ -42,12 +42,25 @@ def test_a_lost_bundle_is_made_anew_and_a_champion_without_one_is_replaced(spec:
     (Path(first.trained.bundle_uri) / "weights.safetensors").unlink()
     said = io.StringIO()
     again = walk(spec, "promote", Console(said))
-    assert "has lost its weights.safetensors. It is made anew from the newest checkpoint." in said.getvalue()
+    assert "has lost its weights.safetensors. Training goes on from the newest checkpoint." in said.getvalue()
     assert again.trained.best_loss == first.trained.best_loss
     assert again.evaluation.metrics == first.evaluation.metrics
     champion = again.promotion.champion
     assert champion is not None and champion.digest == again.trained.digest
     assert Bundle.damage(champion.bundle_uri, champion.digest) is None
+
+
+def test_a_candidate_that_a_lost_champion_had_beaten_is_judged_without_it(spec: Spec) -> None:
+    first = walk(spec, "promote", Console(io.StringIO()))
+    worse = spec.model_copy(update={"train": spec.train.model_copy(update={"seed": 9})})
+    kept = walk(worse, "promote", Console(io.StringIO()))
+    assert (kept.promotion.decision.decision, kept.promotion.version.number) == ("keep", 2)
+    (Path(first.trained.bundle_uri) / "weights.safetensors").unlink()
+    said = io.StringIO()
+    again = walk(worse, "promote", Console(said))
+    assert said.getvalue().count("The champion, version 1, can't be compared with") == 1
+    assert again.evaluation.champion is None
+    assert again.promotion.decision.decision == "promote"
 
 
 def test_another_tracker_is_told_all_and_gets_its_own_version(spec: Spec, tmp_path: Path) -> None:

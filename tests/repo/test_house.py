@@ -62,6 +62,8 @@ MAY_TOUCH_FILES = {
     "raymill.registry": "scratch for what MLflow uploads",
     "raymill.tracking": "scratch for what MLflow uploads, and the folder of its SQLite file",
     "cluster.session": "Ray Data's logging settings, in the scratch folder",
+    "cluster.jobs_api": "the user's token for a cluster",
+    "cluster.submission": "the module that a spec names, to send it along",
     "cluster.scratch": "the scratch folder of one session, held by a lock and removed with what runs from it",
 }
 

@@ -42,16 +42,16 @@ from tests.bundles import write_bundle
 FIRST = "name: flights\ntask: {type: regression, target: delay}\ndata: {source: flights.csv}\n"
 JOB_OPTIONS = ["--debug", "--json"]
 COMMAND_LINE = {
-    "run": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--no-serve", "--once"],
-    "prepare": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
-    "train": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
-    "evaluate": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
-    "promote": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "run": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--no-serve", "--on", "--once"],
+    **{step: ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--on"] for step in ("prepare", "train", "evaluate", "promote")},
     "deploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
     "undeploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
-    "predict": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--input", "--output"],
+    "predict": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--input", "--on", "--output"],
     "status": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
     "clean": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "logs": ["SPEC", "KEY=VALUE", "--json", "--follow", "--on"],
+    "cancel": ["SPEC", "KEY=VALUE", "--json", "--on"],
+    "list": ["--json", "--on"],
     "spec": ["ACTION"],
     "init": ["DATA", "--target"],
 }

@@ -28,6 +28,7 @@ from raymill.predictor import Predictor
 from raymill.prepared import Prepared
 from raymill.schema import Column, Schema
 from raymill.scoring import Scorer, ScoreShard, _aligned, _texts, require_comparable
+from raymill.spec import FeatureType
 from raymill.store import Store
 from raymill.task import Task
 from raymill.training import Assignment, train_rank
@@ -133,22 +134,30 @@ def test_a_champions_classes_are_put_in_the_candidates_order() -> None:
     assert _aligned(scores, own, own) is scores
 
 
-def bundle_of(task: Task, *columns: str) -> Bundle:
-    schema = Schema(columns=tuple(Column(name=name, kind="number") for name in columns))
+def bundle_of(task: Task, **kinds: FeatureType) -> Bundle:
+    schema = Schema(columns=tuple(Column(name=name, kind=kind) for name, kind in kinds.items()))
     return cast(Bundle, SimpleNamespace(task=task, schema=schema))
+
+
+def dataset_of(task: Task, **kinds: FeatureType) -> Prepared:
+    schema = bundle_of(task, **kinds).schema
+    return cast(Prepared, SimpleNamespace(task=task, schema=schema, raw_columns=lambda: [*kinds, "y"]))
 
 
 def test_a_champion_whose_scores_would_say_nothing_is_refused_by_name() -> None:
     classes = Task(kind="classification", target="y", classes=("a", "b"))
     values = Task(kind="regression", target="y")
     others = Task(kind="classification", target="y", classes=("0", "1"))
-    require_comparable(bundle_of(classes, "x"), 3, Task(kind="classification", target="y", classes=("b", "c")), ["x"])
+    more = Task(kind="classification", target="y", classes=("b", "c"))
+    require_comparable(bundle_of(classes, x="category"), 3, dataset_of(more, x="number", new="number"))
     with pytest.raises(DataError, match=r"version 3.*its task is regression of y, not classification of y"):
-        require_comparable(bundle_of(values), 3, classes, [])
+        require_comparable(bundle_of(values), 3, dataset_of(classes))
     with pytest.raises(DataError, match=r"needs the column 'x', which the table doesn't have"):
-        require_comparable(bundle_of(classes, "x"), 3, classes, ["z"])
+        require_comparable(bundle_of(classes, x="number"), 3, dataset_of(classes, z="number"))
+    with pytest.raises(DataError, match=r"reads 'x' as a number, and the column is a category now"):
+        require_comparable(bundle_of(classes, x="number"), 3, dataset_of(classes, x="category"))
     with pytest.raises(DataError, match=r"its classes are a, b, and none of 0, 1"):
-        require_comparable(bundle_of(classes), 3, others, [])
+        require_comparable(bundle_of(classes), 3, dataset_of(others))
 
 
 def test_an_undefined_metric_is_null_with_its_reason() -> None:

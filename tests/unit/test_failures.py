@@ -1,7 +1,7 @@
 import pickle
 
 import pytest
-from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from cluster.failures import unwrap
 from raymill.errors import DataError, WorkerLost
@@ -37,6 +37,7 @@ def test_a_worker_that_died_as_often_as_it_was_started_is_the_machines_affair() 
     lost = unwrap(WorkerCrashedError())
     assert isinstance(lost, WorkerLost)
     assert "died, each time" in lost.what
+    assert isinstance(unwrap(ActorDiedError()), WorkerLost)
     starved = unwrap(OutOfMemoryError("the node's memory monitor"))
     assert isinstance(starved, WorkerLost)
     assert "more memory than its node has" in starved.what

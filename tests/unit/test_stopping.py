@@ -95,3 +95,8 @@ def test_a_signal_is_known_of_whatever_its_interrupt_has_become() -> None:
         assert is_asked_to_stop()
     with sigterm_as_ctrl_c():
         assert not is_asked_to_stop()
+        with pytest.raises(KeyboardInterrupt), on_interrupt(lambda: None, Console(io.StringIO())):
+            send(signal.SIGINT)
+            send(signal.SIGINT)
+        with sigterm_as_ctrl_c():
+            assert is_asked_to_stop(), "a block inside another forgets nothing"

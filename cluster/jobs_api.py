@@ -1,0 +1,190 @@
+"""A cluster's Jobs API over HTTP, each call with a timeout and, where trying again can mend it, a bounded retry.
+
+Ray's own client has neither. It knows jobs by their submission ids, and nothing of what they do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raymill.errors import MachineError, ResourceError
+
+_TIMEOUT_S = 30.0
+_AWAY_S = 30.0
+_NO_AGENT_S = 60.0
+_NO_AGENT = "No available agent"
+_ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A submitted job as the cluster tells it; times are seconds since 1970."""
+
+    id: str
+    status: str
+    message: str
+    exit_code: int | None
+    started_s: float | None
+    ended_s: float | None
+    metadata: dict[str, str]
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in _ENDED
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Job:
+        started, ended = data.get("start_time"), data.get("end_time")
+        return cls(
+            id=data["submission_id"],
+            status=data["status"],
+            message=data.get("message") or "",
+            exit_code=data.get("driver_exit_code"),
+            started_s=started / 1000 if started else None,
+            ended_s=ended / 1000 if ended else None,
+            metadata=dict(data.get("metadata") or {}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobsApi:
+    """The API at `address`, as `http://HOST:8265`.
+
+    Raises ResourceError where it refuses, MachineError where it fails.
+    Nobody answering for half a minute is a ResourceError too: most often the address is wrong.
+    """
+
+    address: str
+
+    def ray_version(self) -> str:
+        return str(self._json("GET", "/api/version")["ray_version"])
+
+    def upload(self, package: bytes) -> str:
+        """The URI of a zipped folder, which is sent unless the cluster has it."""
+        name = f"_ray_pkg_{hashlib.sha256(package).hexdigest()[:32]}.zip"
+        if self._found("GET", f"/api/packages/gcs/{name}") is None:
+            self._call("PUT", f"/api/packages/gcs/{name}", package)
+        return f"gcs://{name}"
+
+    def submit(
+        self, entrypoint: str, *, id: str, package: str, metadata: Mapping[str, str], env: Mapping[str, str]
+    ) -> None:
+        """Starts a command in an unpacked package. A cluster that has just started is given a minute to be ready."""
+        body = {
+            "entrypoint": entrypoint,
+            "submission_id": id,
+            "metadata": dict(metadata),
+            "runtime_env": {"working_dir": package, "env_vars": dict(env)},
+        }
+        deadline_s = time.monotonic() + _NO_AGENT_S
+        while True:
+            try:
+                self._call("POST", "/api/jobs/", json.dumps(body).encode())
+                return
+            except MachineError as error:
+                if _NO_AGENT not in error.what or time.monotonic() >= deadline_s:
+                    raise
+
+    def job(self, id: str) -> Job | None:
+        found = self._found("GET", f"/api/jobs/{_quoted(id)}")
+        return None if found is None else Job.of(json.loads(found))
+
+    def jobs(self) -> list[Job]:
+        """Every job that was submitted, the oldest first."""
+        found = [Job.of(data) for data in self._json("GET", "/api/jobs/") if data.get("submission_id")]
+        return sorted(found, key=lambda job: job.started_s or 0)
+
+    def log(self, id: str) -> str:
+        """All that a job's driver has printed so far."""
+        return str(self._json("GET", f"/api/jobs/{_quoted(id)}/logs")["logs"] or "")
+
+    def stop(self, id: str) -> None:
+        """Asks a job to end, by SIGTERM; absent or ended is fine."""
+        self._found("POST", f"/api/jobs/{_quoted(id)}/stop", b"")
+
+    def _json(self, method: str, path: str) -> Any:
+        return json.loads(self._call(method, path))
+
+    def _found(self, method: str, path: str, body: bytes | None = None) -> bytes | None:
+        """What a call answers, or None for 404."""
+        try:
+            return self._patient(method, path, body)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise self._refused(error) from error
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        try:
+            return self._patient(method, path, body)
+        except urllib.error.HTTPError as error:
+            raise self._refused(error) from error
+
+    def _patient(self, method: str, path: str, body: bytes | None) -> bytes:
+        """One call, repeated for half a minute while nobody answers."""
+        deadline_s = time.monotonic() + _AWAY_S
+        pause_s = 0.5
+        while True:
+            try:
+                return self._once(method, path, body)
+            except urllib.error.HTTPError:
+                raise
+            except (OSError, ValueError) as error:
+                if time.monotonic() + pause_s >= deadline_s or not _may_mend(error):
+                    raise self._away(error) from error
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 5)
+
+    def _once(self, method: str, path: str, body: bytes | None) -> bytes:
+        headers = {"content-type": "application/json"} | _authorization()
+        request = urllib.request.Request(f"{self.address.rstrip('/')}{path}", body, headers, method=method)
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+            data: bytes = answer.read()
+            return data
+
+    def _refused(self, error: urllib.error.HTTPError) -> ResourceError | MachineError:
+        said = " ".join(error.read().decode(errors="replace").split())[-300:] or error.reason
+        if error.code in (401, 403):
+            return ResourceError(
+                f"The cluster at {self.address} doesn't take this token ({error.code}).",
+                "Set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it.",
+            )
+        if error.code < 500:
+            return ResourceError(f"The cluster at {self.address} refuses: {said}.", "Check the address and the job.")
+        return MachineError(f"The cluster at {self.address} failed: {said}.", "Type the same command again.")
+
+    def _away(self, error: Exception) -> ResourceError:
+        reason = getattr(error, "reason", error)
+        return ResourceError(
+            f"Nobody answers as a Ray cluster at {self.address}: {reason}.",
+            "Check the address, that the head node is up, and that its port 8265 can be reached from here.",
+        )
+
+
+def _may_mend(error: Exception) -> bool:
+    """Whether nobody listened or answered, as while a head node starts; a name that doesn't resolve stays wrong."""
+    reason = getattr(error, "reason", error)
+    return isinstance(reason, ConnectionError | TimeoutError)
+
+
+def _authorization() -> dict[str, str]:
+    """The token that Ray itself would send: from the environment, a file that it names, or the user's own."""
+    token = os.environ.get("RAY_AUTH_TOKEN", "")
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path("~/.ray/auth_token").expanduser())
+    if not token and path.is_file():
+        token = path.read_text().strip()
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
+def _quoted(id: str) -> str:
+    return urllib.parse.quote(id, safe="")

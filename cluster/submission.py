@@ -1,0 +1,156 @@
+"""A submission: a command that a cluster runs, with the resolved spec and the modules that it names, and its end.
+
+raymill itself is in the cluster's image. Nothing of this machine travels: no path, no environment, no secret.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import re
+import shlex
+import sys
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cluster.jobs_api import Job, JobsApi
+from raymill.console import Console
+from raymill.errors import Interrupted, MachineError, ResourceError, SpecError
+from raymill.spec import ImportedSpec, Spec
+
+SPEC_FILE = "spec.yaml"
+_POLL_S = 1.0
+_LOST_S = 60.0
+_REPORT = '{"job": '
+_RAYS_OWN = re.compile(r".*\tINFO job_manager\.py:\d+ -- |Running entrypoint for job ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A submitted command; `id` is the cluster's name for it."""
+
+    api: JobsApi
+    id: str
+
+    @classmethod
+    def send(cls, spec: Spec, command: str, options: Sequence[str], api: JobsApi) -> Submission:
+        """Hands a job to a cluster and returns. Raises SpecError for a path of this machine, ResourceError."""
+        _require_remote(spec, api.address)
+        _require_same_ray(api)
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        submission = cls(api=api, id=f"{spec.name}-{command}-{stamp}")
+        api.submit(
+            shlex.join(["python", "-m", f"jobs.{command}", SPEC_FILE, "--json", *options]),
+            id=submission.id,
+            package=api.upload(package_of(spec)),
+            metadata={"raymill": spec.name, "command": command},
+            env={"PYTHONUNBUFFERED": "1", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1"},
+        )
+        return submission
+
+    @classmethod
+    def newest(cls, name: str, api: JobsApi) -> Submission:
+        """The last job of a spec's name. Raises ResourceError where the cluster knows none."""
+        found = [job.id for job in api.jobs() if job.metadata.get("raymill") == name]
+        if not found:
+            raise ResourceError(
+                f"The cluster at {api.address} knows no job of {name}.",
+                "`raymill list --on ADDRESS` shows what it knows.",
+            )
+        return cls(api=api, id=found[-1])
+
+    def job(self) -> Job:
+        found = self.api.job(self.id)
+        if found is None:
+            raise MachineError(
+                f"The cluster at {self.api.address} no longer knows the job {self.id}: its head was started again.",
+                "Type the same command: it continues from what is in the store.",
+            )
+        return found
+
+    def lines(self) -> Iterator[str]:
+        """The lines that the job's driver prints, as they come, until it has ended."""
+        shown = 0
+        while True:
+            ended = self.job().has_ended
+            text = self.api.log(self.id)
+            whole = len(text) if ended else text.rfind("\n") + 1
+            yield from text[shown:whole].splitlines()
+            shown = max(shown, whole)
+            if ended:
+                return
+            time.sleep(_POLL_S)
+
+    def follow(self, console: Console) -> str:
+        """Shows the job's lines until it ends; returns the JSON object that it reported, or nothing.
+
+        Ctrl-C leaves the job alone: raises Interrupted, which says how to follow or cancel it.
+        """
+        report = ""
+        try:
+            for line in self.lines():
+                if line.startswith(_REPORT):
+                    report = line
+                elif not _RAYS_OWN.match(line):
+                    console.say(line)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"The job {self.id} goes on at {self.api.address}.",
+                f"Follow it with `raymill logs -f SPEC --on {self.api.address}`, end it with `raymill cancel`.",
+            ) from None
+        return report
+
+
+def package_of(spec: Spec) -> bytes:
+    """A zip of the resolved spec and of the module that `model.import` names; the same for the same content."""
+    files = {SPEC_FILE: json.dumps(spec.to_json(), indent=1).encode()}
+    if isinstance(spec.model, ImportedSpec):
+        files |= _module(spec.model.import_)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name), files[name])  # of 1980: the time is no content
+    return buffer.getvalue()
+
+
+def _module(dotted: str) -> dict[str, bytes]:
+    """The Python files of a module's top package, by their paths in it; none of one that is installed."""
+    top = dotted.partition(".")[0]
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    found = importlib.util.find_spec(top)
+    if found is None:
+        raise SpecError(f"model.import: there is no module {top!r} here.", "Type the command where it can be imported.")
+    if found.origin is None or "site-packages" in Path(found.origin).parts:
+        return {}
+    file = Path(found.origin)
+    if not found.submodule_search_locations:
+        return {file.name: file.read_bytes()}
+    return {str(path.relative_to(file.parent.parent)): path.read_bytes() for path in sorted(file.parent.rglob("*.py"))}
+
+
+def _require_remote(spec: Spec, address: str) -> None:
+    places = {"data.source": spec.data.source, "store": spec.store, "tracking": spec.tracking or ""}
+    for key, place in places.items():
+        local = place.startswith("sqlite:") if key == "tracking" else not place.startswith(("s3://", "bundled:"))
+        if local:
+            raise SpecError(
+                f"{key} is {place}, on this machine, but the job is to run at {address}.",
+                "Name a place that the cluster reaches, as s3://BUCKET/PREFIX, or an MLflow server for tracking.",
+            )
+
+
+def _require_same_ray(api: JobsApi) -> None:
+    import ray
+
+    theirs = api.ray_version()
+    if theirs.split(".")[:2] != ray.__version__.split(".")[:2]:
+        raise ResourceError(
+            f"The cluster at {api.address} runs Ray {theirs}, and raymill here is made for {ray.__version__}.",
+            "Give the cluster an image with this raymill and its Ray.",
+        )

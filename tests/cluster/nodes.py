@@ -1,0 +1,51 @@
+"""A Ray cluster of several nodes on this machine, as a process of its own: real raylets, which tests may kill.
+
+    python tests/cluster/nodes.py NODES CPUS_PER_NODE DASHBOARD_PORT
+
+It prints a JSON line when it is up and ends, with all its nodes, when its standard input does. A line `kill N` on
+standard input kills node N (0 is the head) with SIGKILL, as a machine that loses its power; `add` adds a node.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+
+from ray.cluster_utils import Cluster
+
+_MEMORY_BYTES = 200 << 20
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+def _tell(what: dict[str, str]) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    count, cpus, dashboard = (int(word) for word in sys.argv[1:])
+    common = {"num_cpus": cpus, "object_store_memory": _MEMORY_BYTES}
+    head = common | {"include_dashboard": True, "dashboard_port": dashboard}
+    cluster = Cluster(initialize_head=True, head_node_args=head | {"dashboard_agent_listen_port": free_port()})
+    nodes = [cluster.head_node]
+    for _ in range(count - 1):
+        nodes.append(cluster.add_node(dashboard_agent_listen_port=free_port(), **common))
+    _tell({"address": cluster.address})
+    for line in sys.stdin:
+        match line.split():
+            case ["kill", index]:
+                cluster.remove_node(nodes[int(index)], allow_graceful=False)
+            case ["add"]:
+                nodes.append(cluster.add_node(dashboard_agent_listen_port=free_port(), **common))
+        _tell({"done": line.strip()})
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""The Jobs API as a client meets it: answers, refusals, a head node that is still starting, and silence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from cluster.jobs_api import JobsApi
+from raymill.errors import MachineError, ResourceError
+
+JOB = {"submission_id": "a-run-1", "status": "FAILED", "message": "m", "driver_exit_code": 2, "start_time": 2000}
+
+
+@dataclass
+class Head:
+    """A head node: what it answers by method and path, the last answer again and again, and what it was asked."""
+
+    answers: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
+    asked: list[tuple[str, bytes, str | None]] = field(default_factory=list)
+    address: str = ""
+
+    def answer(self, request: str, body: bytes, token: str | None) -> tuple[int, Any]:
+        self.asked.append((request, body, token))
+        planned = self.answers.get(request, [(404, "does not exist")])
+        return planned.pop(0) if len(planned) > 1 else planned[0]
+
+
+@pytest.fixture
+def head() -> Iterator[Head]:
+    head = Head()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            code, value = head.answer(f"{self.command} {self.path}", body, self.headers.get("authorization"))
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(value.encode() if isinstance(value, str) else json.dumps(value).encode())
+
+        do_GET = do_POST = do_PUT = answer
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    head.address = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield head
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_job_is_what_the_cluster_says_and_none_is_none(head: Head) -> None:
+    head.answers["GET /api/jobs/a-run-1"] = [(200, JOB)]
+    job = JobsApi(head.address).job("a-run-1")
+    assert job is not None and job.has_ended
+    assert (job.id, job.status, job.exit_code, job.started_s, job.ended_s) == ("a-run-1", "FAILED", 2, 2.0, None)
+    assert JobsApi(head.address).job("nobody") is None
+    JobsApi(head.address).stop("nobody")
+
+
+def test_jobs_are_those_that_were_submitted_the_oldest_first(head: Head) -> None:
+    later = JOB | {"submission_id": "b", "start_time": 3000}
+    head.answers["GET /api/jobs/"] = [(200, [later, {"job_id": "01", "status": "RUNNING"}, JOB])]
+    assert [job.id for job in JobsApi(head.address).jobs()] == ["a-run-1", "b"]
+
+
+def test_a_package_is_sent_once(head: Head) -> None:
+    api = JobsApi(head.address)
+    name = f"_ray_pkg_{hashlib.sha256(b'zip').hexdigest()[:32]}.zip"
+    head.answers[f"PUT /api/packages/gcs/{name}"] = [(200, "")]
+    assert (uri := api.upload(b"zip")) == f"gcs://{name}"
+    assert [request for request, _, _ in head.asked] == [
+        f"GET /api/packages/gcs/{name}",
+        f"PUT /api/packages/gcs/{name}",
+    ]
+    head.answers[f"GET /api/packages/gcs/{name}"] = [(200, "")]
+    assert api.upload(b"zip") == uri
+    assert len(head.asked) == 3
+
+
+def test_a_cluster_that_is_still_starting_is_given_time(head: Head) -> None:
+    head.answers["POST /api/jobs/"] = [(500, "No available agent to submit job, please try again later."), (200, {})]
+    JobsApi(head.address).submit("python x", id="i", package="gcs://p.zip", metadata={}, env={"A": "b"})
+    assert len(head.asked) == 2
+    sent = json.loads(head.asked[-1][1])
+    assert sent["runtime_env"] == {"working_dir": "gcs://p.zip", "env_vars": {"A": "b"}}
+
+
+def test_a_cluster_that_fails_is_not_asked_again(head: Head) -> None:
+    head.answers["POST /api/jobs/"] = [(500, "Traceback\n  disk full")]
+    with pytest.raises(MachineError, match="failed: Traceback disk full"):
+        JobsApi(head.address).submit("python x", id="i", package="gcs://p.zip", metadata={}, env={})
+    assert len(head.asked) == 1
+
+
+def test_the_token_is_shown_and_a_refused_one_is_said_without_it(head: Head, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret-token")
+    head.answers["GET /api/version"] = [(401, "no")]
+    with pytest.raises(ResourceError, match=r"doesn't take this token \(401\)") as caught:
+        JobsApi(head.address).ray_version()
+    assert head.asked[0][2] == "Bearer secret-token"
+    assert "secret" not in str(caught.value)
+
+
+def test_nobody_there_is_said_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.jobs_api._AWAY_S", 0.2)
+    with pytest.raises(ResourceError, match=r"Nobody answers as a Ray cluster at http://127\.0\.0\.1:9: "):
+        JobsApi("http://127.0.0.1:9").ray_version()
+    with pytest.raises(ResourceError, match="Nobody answers"):
+        JobsApi("nonsense").ray_version()
