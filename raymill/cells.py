@@ -7,7 +7,8 @@
 | boolean | bool | true/false, yes/no, t/f, 1/0 in any case | bool, the numbers 0 and 1 |
 | timestamp | timestamp[us], naive UTC | ISO 8601 to the microsecond, zone optional | date, timestamp |
 
-A decimal of more digits than a float64 holds is a category by its exact digits.
+A decimal is a category by its exact digits, however many, without zeros at the end: 7.00 is `7`, 1.50 is `1.5`. As a
+number it is the float64 nearest to it, which Arrow's own cast often misses.
 
 Missing are null, NaN, the texts in `MISSING` once trimmed, and, for a number, an infinity. The module knows nothing
 of tables, splits or statistics.
@@ -31,10 +32,11 @@ _FALSE = ("false", "f", "no", "0")
 _ZONE = r"[T ]\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 _WHOLE_TEXT = r"^(0|-?[1-9][0-9]*)\.0$"
 _EXACT_INTEGERS = float(2**53)
-# Decimals of no more digits are told apart by their float64, whose shortest form is the decimal's own.
-_EXACT_DIGITS = 15
 _MIDNIGHT = "00:00:00.000000"
-_TRAILING_ZEROS = r"\.0+$|(\.[0-9]*[1-9])0+$"
+# Of a decimal as Arrow writes it: 7.00, 1.2500, 1.000E-7, 1.50E-7; and a 0 of more than six places, 0E-7.
+_TRAILING_ZEROS = r"\.0+(E|$)|(\.[0-9]*[1-9])0+(E|$)"
+_ZERO = r"^0E.*$"
+_MOST_PLAIN_PLACES = 6
 # A failing Arrow cast of many cells builds one error message per cell, so a few cells are tried first.
 _PROBE = 256
 
@@ -133,6 +135,8 @@ def _missing() -> pa.Array:
 def _numbers(values: pa.Array) -> pa.Array:
     if _is_time(values.type):
         return _none_of(values, pa.float64())
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.string())
     numbers = _text_numbers(values) if _is_text(values.type) else values.cast(pa.float64(), safe=False)
     finite = pc.is_finite(numbers)
     if pc.all(finite).as_py() is False:
@@ -160,26 +164,30 @@ def _texts(values: pa.Array) -> pa.Array:
         if pc.any(pc.ends_with(texts, pattern=".0")).as_py():
             return pc.replace_substring_regex(texts, pattern=_WHOLE_TEXT, replacement=r"\1")
         return texts
-    if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
-        return _number_texts(values)
+    if pa.types.is_floating(values.type):
+        return _float_texts(values)
+    if pa.types.is_decimal(values.type):
+        return _decimal_texts(values)
     if pa.types.is_date(values.type):
         return pc.binary_join_element_wise(values.cast(pa.string()), _MIDNIGHT, " ")
     return values.cast(pa.string())
 
 
-def _number_texts(values: pa.Array) -> pa.Array:
+def _float_texts(values: pa.Array) -> pa.Array:
     """Whole numbers as integers are written, so that a column of integers with gaps agrees with one without."""
     numbers = _numbers(values)
     whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less(pc.abs(numbers), _EXACT_INTEGERS))
     integers = pc.if_else(whole, numbers, pa.scalar(None, pa.float64())).cast(pa.int64())
-    return pc.coalesce(integers.cast(pa.string()), _exact_texts(values, numbers))
+    return pc.coalesce(integers.cast(pa.string()), numbers.cast(pa.string()))
 
 
-def _exact_texts(values: pa.Array, numbers: pa.Array) -> pa.Array:
-    """Floats in their shortest form, and so decimals that a float64 tells apart; longer ones digit by digit."""
-    if not pa.types.is_decimal(values.type) or values.type.precision <= _EXACT_DIGITS:
-        return numbers.cast(pa.string())
-    return pc.replace_substring_regex(values.cast(pa.string()), pattern=_TRAILING_ZEROS, replacement=r"\1")
+def _decimal_texts(values: pa.Array) -> pa.Array:
+    """All digits, without zeros at the end, and with an exponent where a float's shortest form has one: `1.5e-7`."""
+    texts = pc.replace_substring_regex(values.cast(pa.string()), pattern=_TRAILING_ZEROS, replacement=r"\2\1\3")
+    if values.type.scale <= _MOST_PLAIN_PLACES:
+        return texts
+    zeros = pc.replace_substring_regex(texts, pattern=_ZERO, replacement="0")
+    return pc.replace_substring(zeros, pattern="E", replacement="e")
 
 
 def _booleans(values: pa.Array) -> pa.Array:

@@ -1,8 +1,8 @@
 """Row hashes: 64 bits from a row's cells, the same on any machine, in any piece and beside any other rows.
 
 Column names take no part, the order of columns does, and a column of a type that no feature can have (a list,
-bytes) takes none. Numbers are hashed by value (1 and 1.0 agree, as do 0.0 and -0.0, null and NaN), a decimal by that
-of its float64, texts by their UTF-8 bytes.
+bytes) takes none. Numbers are hashed by value (1 and 1.0 agree, as do 0.0 and -0.0, null and NaN), texts by their UTF-8
+bytes, and a decimal by the text that it is as a category, so that the same digits in a CSV file agree.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raymill.cells import is_supported, plain
+from raymill.cells import is_supported, plain, texts
 
 _TEXT_KEY = "raymill-rowhash1"
 _MISSING = np.uint64(0x6D697373696E6721)
@@ -48,7 +48,9 @@ def uniform(hashes: np.ndarray, seed: int) -> np.ndarray:
 def _hash_cells(cells: pa.Array) -> np.ndarray:
     if pa.types.is_string(cells.type) or pa.types.is_null(cells.type):
         return _hash_texts(cells.cast(pa.string()))
-    if pa.types.is_floating(cells.type) or pa.types.is_decimal(cells.type):
+    if pa.types.is_decimal(cells.type):
+        return _hash_texts(texts(cells))
+    if pa.types.is_floating(cells.type):
         return _hash_floats(cells.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False))
     if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
         cells = cells.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
@@ -58,8 +60,8 @@ def _hash_cells(cells: pa.Array) -> np.ndarray:
     return hashes
 
 
-def _hash_texts(texts: pa.Array) -> np.ndarray:
-    encoded = texts.dictionary_encode()
+def _hash_texts(cells: pa.Array) -> np.ndarray:
+    encoded = cells.dictionary_encode()
     words = encoded.dictionary.to_numpy(zero_copy_only=False)
     hashes = pd.util.hash_array(words.astype(object), hash_key=_TEXT_KEY, categorize=False)
     index = pc.fill_null(encoded.indices, len(words)).to_numpy(zero_copy_only=False)

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -123,12 +124,54 @@ def test_dictionaries_and_large_strings_become_plain() -> None:
     assert not is_supported(pa.list_(pa.int64()))
 
 
-def test_long_decimals_are_categories_by_their_digits_and_short_ones_as_floats_are() -> None:
+def test_long_decimals_are_categories_by_their_digits() -> None:
     ids = [Decimal(10**30 + i) for i in range(3)]
     assert cells(ids, "category", pa.decimal128(38, 0)) == [str(10**30 + i) for i in range(3)]
     fine = [Decimal("7"), Decimal("-2.50"), Decimal("0"), Decimal("0.12345678901234567")]
     assert cells(fine, "category", pa.decimal128(38, 20)) == ["7", "-2.5", "0", "0.12345678901234567"]
     assert cells([2**63, 2**63 + 1], "category", pa.uint64()) == [str(2**63), str(2**63 + 1)]
+
+
+@pytest.mark.parametrize(
+    ("number", "precision", "scale", "text"),
+    [
+        ("66741.419", 9, 3, "66741.419"),
+        ("89474351.1115", 12, 4, "89474351.1115"),
+        ("8132702.39", 9, 2, "8132702.39"),
+        ("4503599627370497.25", 18, 2, "4503599627370497.25"),
+        ("1.00000000000000000001", 21, 20, "1.00000000000000000001"),
+        ("10000000000000000", 18, 1, "10000000000000000"),
+        ("1200", 6, 2, "1200"),
+        ("7", 5, 2, "7"),
+        ("0", 5, 2, "0"),
+        ("-0", 12, 8, "0"),
+        ("-0.12", 30, 25, "-0.12"),
+        ("1E-7", 9, 7, "1e-7"),
+        ("1E-7", 20, 12, "1e-7"),
+        ("-1.5E-7", 20, 12, "-1.5e-7"),
+        ("0.000012", 20, 12, "0.000012"),
+        ("1E-10", 60, 30, "1e-10"),
+    ],
+)
+def test_a_decimal_is_the_category_of_its_digits_without_zeros_at_the_end(
+    number: str, precision: int, scale: int, text: str
+) -> None:
+    kind = pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
+    assert cells([None, Decimal(number)], "category", kind) == [None, text]
+    if len(number) <= 15:
+        assert cells([float(number)], "category") == [text]
+
+
+@pytest.mark.parametrize(("precision", "scale"), [(9, 2), (12, 4)])
+def test_decimals_are_the_categories_and_numbers_that_the_same_cells_of_a_csv_file_are(
+    precision: int, scale: int
+) -> None:
+    units = np.random.default_rng(7).integers(-(10**precision) + 1, 10**precision, 1_000)
+    decimals = [Decimal(int(unit)).scaleb(-scale) for unit in units]
+    written = [f"{decimal:f}".rstrip("0").rstrip(".") for decimal in decimals]
+    native = pa.decimal128(precision, scale)
+    assert cells(decimals, "category", native) == cells(written, "category") == written
+    assert cells(decimals, "number", native) == cells(written, "number") == [float(text) for text in written]
 
 
 def test_half_floats_and_small_decimals_are_plain_as_wider_ones() -> None:

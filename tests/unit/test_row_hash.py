@@ -1,3 +1,5 @@
+from decimal import Decimal
+
 import numpy as np
 import pyarrow as pa
 
@@ -50,11 +52,22 @@ def test_timestamps_hash_by_their_instant() -> None:
     assert _hash(micro)[0] == _hash(micro.cast(pa.timestamp("s")))[0]
 
 
-def test_dates_and_decimals_hash_as_timestamps_and_floats() -> None:
+def test_dates_hash_as_timestamps() -> None:
     days = pa.array([19_000, None], pa.int32()).cast(pa.date32())
     assert _hash(days).tolist() == _hash(days.cast(pa.timestamp("us"))).tolist()
-    prices = pa.array([1.5, -3.0, None])
-    assert _hash(prices.cast(pa.decimal128(38, 10))).tolist() == _hash(prices).tolist()
+
+
+def test_decimals_hash_as_their_digits_in_a_csv_file_at_any_scale() -> None:
+    units = pa.array(np.random.default_rng(7).integers(-(10**12) + 1, 10**12, 1_000))
+    prices = pa.array([Decimal(unit).scaleb(-4) for unit in units.to_pylist()], pa.decimal128(12, 4))
+    written = pa.array([f"{price:f}".rstrip("0").rstrip(".") for price in prices.to_pylist()])
+    assert _hash(prices).tolist() == _hash(written).tolist()
+    assert _hash(prices.cast(pa.decimal128(38, 10))).tolist() == _hash(written).tolist()
+
+
+def test_decimals_that_are_one_float_stay_apart() -> None:
+    fine = [Decimal("1.00000000000000000001"), Decimal("1.00000000000000000002"), None]
+    assert len(set(_hash(pa.array(fine, pa.decimal128(38, 20))).tolist())) == 3
 
 
 def test_a_column_of_lists_takes_no_part() -> None:
