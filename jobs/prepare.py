@@ -47,7 +47,7 @@ Answer = TypeVar("Answer")
 _FINGERPRINT_LETTERS = 12
 _READ_ROLES = ("task.target", "data.split.column")
 _MOST_CLASSES_SHOWN = 20
-_TOLD_ROLES = ("data.key", "evaluate.slices")
+_TEXT_ROLES = ("data.key", "evaluate.slices")
 
 
 def prepare(spec: Spec, console: Console) -> Prepared:
@@ -105,7 +105,7 @@ def _require_columns(spec: Spec, source: Source) -> None:
                     f"{role} names the column {name!r}, whose type {kind} holds no numbers, texts or times.",
                     "Name another column.",
                 )
-            if role in _TOLD_ROLES and not has_text(kind):
+            if role in _TEXT_ROLES and not has_text(kind):
                 raise DataError(
                     f"{role} names the column {name!r}, whose type {kind} has no text.", "Name another column."
                 )
@@ -242,9 +242,8 @@ def _report(prepared: Prepared, source: Source, console: Console) -> None:
 def _doubt(spec: Spec, seen: Scan, prepared: Prepared, console: Console) -> None:
     """Says which columns a few odd cells have kept from being numbers."""
     for name, cell in nearly_numbers(seen.summary, prepared.schema, spec.features.types).items():
-        console.say(
-            f"prepare   WARNING: {name} is a category, though most of its cells are numbers: one holds {cell!r}."
-        )
+        fate = "a category" if name in prepared.schema.kinds else "left out"
+        console.say(f"prepare   WARNING: {name} is {fate}, though most of its cells are numbers: one holds {cell!r}.")
         console.say(f"                   Empty such cells to make it a number, or set features.{name}.type.")
 
 

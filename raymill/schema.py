@@ -37,6 +37,7 @@ _MOST_DISTINCT = 1_000
 _NEARLY = 0.9
 _NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 _MOST_DISTINCT_SHARE = 0.5
+_FREE_TEXT = "identifier or free text"
 # A call into Arrow costs about as much as reading this many cells.
 _FEW_ROWS = 1_024
 _JSON_TYPES: dict[FeatureType, dict[str, Any]] = {
@@ -169,17 +170,18 @@ def infer_schema(
 
 
 def nearly_numbers(summary: TableSummary, schema: Schema, types: Collection[str]) -> dict[str, str]:
-    """Categories by a few cells only, unless they are typed: nine in ten train cells or more are written as numbers.
+    """Categories and free text by a few cells only: nine in ten train cells or more are written as numbers.
 
-    Gives for each the first cell that isn't.
+    Gives for each column, unless it is typed, the first cell that isn't.
     """
+    words = {name for name, kind in schema.kinds.items() if kind == "category"}
+    words |= {name for name, reason in schema.left_out if reason == _FREE_TEXT}
     found = {}
-    for column in schema.columns:
-        seen = summary.columns[column.name]
-        if column.kind == "category" and column.name not in types and "number" in seen.unreadable:
+    for name, seen in summary.columns.items():
+        if name in words and name not in types and "number" in seen.unreadable:
             numbers = pc.match_substring_regex(seen.categories.texts, _NUMBER).to_numpy(zero_copy_only=False)
             if seen.categories.counts[numbers].sum() >= _NEARLY * max(seen.categories.counts.sum(), 1):
-                found[column.name] = seen.unreadable["number"].value
+                found[name] = seen.unreadable["number"].value
     return found
 
 
@@ -219,5 +221,5 @@ def _reason_to_leave_out(column: ColumnSummary, kind: FeatureType, *, declared: 
         return "its different values are equal as 64-bit floats" if collapsed else "one constant value"
     many = column.distinct > max(_MOST_DISTINCT, _MOST_DISTINCT_SHARE * statistics.count)
     if many and kind == "category" and not declared:
-        return "identifier or free text"
+        return _FREE_TEXT
     return None

@@ -107,6 +107,29 @@ def test_the_model_and_the_store_play_no_part_but_seed_and_features_do(tmp_path:
     assert fingerprint(features={"ignore": ["mean_area"]}) != first
 
 
+def test_a_dataset_of_an_older_format_is_prepared_anew_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = _spec(tmp_path, "bundled:breast_cancer", "diagnosis")
+    with monkeypatch.context() as older:
+        for module in ("raymill.prepared", "jobs.prepare"):
+            older.setattr(f"{module}.FORMAT", 1)
+        old, _ = _prepare(spec)
+    new, said = _prepare(spec)
+    assert new.uri != old.uri and "already done" not in said
+    assert Prepared.open(new.uri) == new
+
+
+def test_a_column_that_one_cell_keeps_from_being_a_number_is_told(tmp_path: Path) -> None:
+    numbers = [*map(str, np.random.default_rng(1).normal(size=ROWS)), "1.5 EUR"]
+    few = [*(str(i % 30) for i in range(ROWS)), "6 EUR"]
+    labels = ["no", "yes"] * (ROWS // 2) + ["no"]
+    pacsv.write_csv(pa.table({"price": numbers, "size": few, "label": labels}), tmp_path / "t.csv")
+    _, said = _prepare(_spec(tmp_path, str(tmp_path / "t.csv")))
+    assert "WARNING: price is left out, though most of its cells are numbers: one holds '1.5 EUR'." in said
+    assert "WARNING: size is a category, though most of its cells are numbers: one holds '6 EUR'." in said
+
+
 @pytest.mark.usefixtures("small_pieces")
 def test_the_bytes_do_not_depend_on_how_many_pieces_run_at_once(tmp_path: Path, csv_file: str) -> None:
     both, _ = _prepare(_spec(tmp_path / "both", csv_file))

@@ -6,7 +6,7 @@ import pytest
 
 from raymill.errors import DataError
 from raymill.layout import CategoryFeature, Layout
-from raymill.prepared import Prepared, Shard, SplitInfo, shard_table, write_shard
+from raymill.prepared import FORMAT, Prepared, Shard, SplitInfo, shard_table, write_shard
 from raymill.schema import Schema, infer_schema
 from raymill.statistics import TableSummary
 from raymill.store import Store
@@ -57,7 +57,7 @@ def test_without_a_manifest_there_is_no_dataset(tmp_path: Path) -> None:
 def test_another_format_is_refused(tmp_path: Path) -> None:
     _write(tmp_path)
     manifest = tmp_path / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 99'))
+    manifest.write_text(manifest.read_text().replace(f'"format": {FORMAT}', '"format": 99'))
     with pytest.raises(DataError, match="format 99"):
         Prepared.open(str(tmp_path))
 

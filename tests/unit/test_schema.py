@@ -184,3 +184,15 @@ def test_a_category_by_a_few_cells_only_is_known_unless_it_is_typed() -> None:
     assert inferred.kinds["price"] == "category"
     assert nearly_numbers(summary, inferred, ()) == {"price": "1.5 €"}
     assert nearly_numbers(summary, inferred, ("price",)) == {}
+
+
+def test_numbers_left_out_as_text_for_one_cell_are_known_unless_they_are_typed_or_ignored() -> None:
+    prices = [*np.random.default_rng(1).normal(size=2_000).astype(str), "1.5 EUR"]
+    table = pa.table({"price": prices, "note": [f"n{i}" for i in range(2_001)], "y": list(range(2_001))})
+    summary = TableSummary.of(table, np.ones(2_001, dtype=bool))
+    inferred = infer_schema(summary, {}, (), "y")
+    assert [name for name, _ in inferred.left_out] == ["price", "note"]
+    assert nearly_numbers(summary, inferred, ()) == {"price": "1.5 EUR"}
+    assert nearly_numbers(summary, infer_schema(summary, {"price": "category"}, (), "y"), ("price",)) == {}
+    assert nearly_numbers(summary, infer_schema(summary, {}, ("price",), "y"), ()) == {}
+    assert nearly_numbers(summary, infer_schema(summary, {}, (), "price"), ()) == {}

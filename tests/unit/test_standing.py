@@ -17,7 +17,7 @@ from cluster.endpoint_record import EndpointRecord
 from raymill.checkpoint import Checkpoint, Checkpoints
 from raymill.evaluation import Evaluation
 from raymill.history import HistoryWriter
-from raymill.prepared import Prepared
+from raymill.prepared import FORMAT, Prepared
 from raymill.run import Run, Trained
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
@@ -103,7 +103,7 @@ def test_a_prepared_dataset_is_told_with_its_rows(spec: Spec) -> None:
 
 def test_a_dataset_of_another_format_is_told_as_such(spec: Spec) -> None:
     manifest = Path(_dataset(spec).uri) / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 99'))
+    manifest.write_text(manifest.read_text().replace(f'"format": {FORMAT}', '"format": 99'))
     (line,) = _lines(spec, "dataset")
     assert "has the format 99" in line
 
