@@ -27,7 +27,8 @@ SPEC_FILE = "spec.yaml"
 _POLL_S = 1.0
 _LOST_S = 60.0
 _REPORT = '{"job": '
-_RAYS_OWN = re.compile(r".*\tINFO job_manager\.py:\d+ -- |Running entrypoint for job ")
+# Ray's lines about the job, and advice to type a command in the folder that the job ran in.
+_NOT_FOR_HERE = re.compile(r".*\tINFO job_manager\.py:\d+ -- |Running entrypoint for job |next: ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ class Submission:
             for line in self.lines():
                 if line.startswith(_REPORT):
                     report = line
-                elif not _RAYS_OWN.match(line):
+                elif not _NOT_FOR_HERE.match(line):
                     console.say(line)
         except KeyboardInterrupt:
             raise Interrupted(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from typing import Any
 
 from ray.cluster_utils import Cluster
 
@@ -23,6 +24,16 @@ def free_port() -> int:
         return int(held.getsockname()[1])
 
 
+def _node(index: int, cpus: int) -> dict[str, Any]:
+    """A node's own port and folder: nodes of one machine would take each other's."""
+    return {
+        "num_cpus": cpus,
+        "object_store_memory": _MEMORY_BYTES,
+        "dashboard_agent_listen_port": free_port(),
+        "runtime_env_dir_name": f"runtime_resources_{index}",
+    }
+
+
 def _tell(what: dict[str, str]) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
@@ -30,19 +41,18 @@ def _tell(what: dict[str, str]) -> None:
 
 def main() -> None:
     count, cpus, dashboard = (int(word) for word in sys.argv[1:])
-    common = {"num_cpus": cpus, "object_store_memory": _MEMORY_BYTES}
-    head = common | {"include_dashboard": True, "dashboard_port": dashboard}
-    cluster = Cluster(initialize_head=True, head_node_args=head | {"dashboard_agent_listen_port": free_port()})
+    head = {"include_dashboard": True, "dashboard_port": dashboard}
+    cluster = Cluster(initialize_head=True, head_node_args=head | _node(0, cpus))
     nodes = [cluster.head_node]
-    for _ in range(count - 1):
-        nodes.append(cluster.add_node(dashboard_agent_listen_port=free_port(), **common))
+    for index in range(1, count):
+        nodes.append(cluster.add_node(**_node(index, cpus)))
     _tell({"address": cluster.address})
     for line in sys.stdin:
         match line.split():
             case ["kill", index]:
                 cluster.remove_node(nodes[int(index)], allow_graceful=False)
             case ["add"]:
-                nodes.append(cluster.add_node(dashboard_agent_listen_port=free_port(), **common))
+                nodes.append(cluster.add_node(**_node(len(nodes), cpus)))
         _tell({"done": line.strip()})
     cluster.shutdown()
 
