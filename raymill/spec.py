@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -38,13 +38,7 @@ METRICS = {
 LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
 
 
-def _no_truth(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"a number is wanted, found {str(value).lower()}")
-    return value
-
-
-Count = Annotated[int, BeforeValidator(_no_truth), Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
 
 
 class Mistake(ValueError):
@@ -55,10 +49,27 @@ class Mistake(ValueError):
         self.key = key
 
 
+def _takes_numbers(annotation: Any) -> bool:
+    """Whether a type is int or float, or a union or tuple with one of them."""
+    return annotation in (int, float) or any(_takes_numbers(arm) for arm in get_args(annotation))
+
+
 class Section(BaseModel):
-    """Frozen, and strict about its keys; its numbers are finite."""
+    """Frozen, and strict about its keys; its numbers are finite, and never true or false (Python's 1 and 0)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        if _takes_numbers(cls.model_fields[info.field_name].annotation):
+            items = enumerate(value) if isinstance(value, list | tuple) else [(None, value)]
+            for index, item in items:
+                if isinstance(item, bool):
+                    key = () if index is None else (index,)
+                    raise Mistake(key, f"a number is wanted, found {str(item).lower()}")
+        return value
 
 
 class Threshold(Section):

@@ -322,6 +322,38 @@ def test_a_threshold_is_finite() -> None:
     assert "task.target.at_least should be a finite number, found nan." in line
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "task.target.at_least",
+        "data.split.seed",
+        "data.split.train",
+        "model.dropout",
+        "train.epochs",
+        "train.seed",
+        "train.cpus_per_worker",
+        "train.gpus_per_worker",
+        "train.optimizer.lr",
+        "train.early_stopping.patience",
+        "evaluate.gate.min_gain",
+        "serve.port",
+        "serve.cpus",
+        "serve.replicas.max",
+    ],
+)
+def test_true_is_no_number(key: str) -> None:
+    target = ["task.target.column=delay"] if key.startswith("task") else []
+    (line,) = mistakes(FIRST, *target, f"{key}=true")
+    assert line == f"override {key}=true: {key}: a number is wanted, found true."
+
+
+def test_false_is_no_number_in_a_list_and_what_is_no_number_stays_as_it_is() -> None:
+    (line,) = mistakes(FIRST + "model:\n  hidden: [8, false]")
+    assert line == "f.yaml:6: model.hidden.1: a number is wanted, found false."
+    text = FIRST + "model: {import: my.net, options: {wide: true}}"
+    assert parse(text).model.options == {"wide": True}  # type: ignore[union-attr]
+
+
 def test_a_checkpoint_cadence_is_more_than_no_time() -> None:
     for value in ("0s", "0.0s", "0", f"1{'0' * 400}s"):
         (line,) = mistakes(FIRST, f"train.checkpoint_every={value}")
