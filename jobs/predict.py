@@ -35,10 +35,11 @@ class PredictPiece:
         store, path = Store(self.into), _path(self.piece)
         if store.exists(path):
             return store.rows_of(path)
+        predictor = _predictor(self.bundle_uri, self.digest)
         with self.piece.naming():
             table = self.piece.read()
             kept = table.select(list(self.key)) if self.key else table
-            scored = with_answers(kept, _predictor(self.bundle_uri, self.digest), table)
+            scored = with_answers(kept, predictor, table)
         store.write_table(path, scored)
         return table.num_rows
 
@@ -61,17 +62,25 @@ def score(source: Source, version: Version, key: tuple[str, ...], output: Store,
     require_apart(source, output)
     predictions = Predictions(store=output, source=source.fingerprint, digest=version.digest, key=key)
     done = predictions.found()
-    if done is not None:
-        console.say(f"predict   already done: {output.uri}")
-        return done
-    bundle = Bundle.read(version.bundle_uri, version.digest)
-    bundle.schema.require(source.columns)
-    require_free_names(bundle.task, key or source.columns)
-    with predictions.lease():
-        predictions.start([_path(piece) for piece in source.pieces])
-        rows = _score(source, version, key, output, console)
-        predicted = Predicted(uri=output.uri, rows=rows, version=version.number)
-        predictions.finish(predicted)
+    if done is None:
+        bundle = Bundle.read(version.bundle_uri, version.digest)
+        bundle.schema.require(source.columns)
+        require_free_names(bundle.task, key or source.columns)
+        with predictions.lease():
+            done = predictions.found()  # another process may have finished them since
+            if done is None:
+                return _fill(predictions, source, version, console)
+    console.say(f"predict   already done: {output.uri}")
+    return done
+
+
+def _fill(predictions: Predictions, source: Source, version: Version, console: Console) -> Predicted:
+    """Scores what isn't scored yet, under the lease."""
+    output = predictions.store
+    predictions.start([_path(piece) for piece in source.pieces])
+    rows = _score(source, version, predictions.key, output, console)
+    predicted = Predicted(uri=output.uri, rows=rows, version=version.number)
+    predictions.finish(predicted)
     console.say(f"predict   {rows:,} rows scored by version {version.number} of {version.name} -> {output.uri}")
     return predicted
 

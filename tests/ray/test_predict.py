@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.predict import score
+from jobs.predict import PredictPiece, score
 from raymill.console import Console
 from raymill.errors import DataError
 from raymill.registry import Version
@@ -78,3 +78,36 @@ def test_a_dead_prediction_is_continued_by_its_own_input_and_by_no_other(tmp_pat
     assert sorted(pq.read_table(tmp_path / "out")["id"].to_pylist()) == list(range(50))
     with pytest.raises(DataError, match="overlap"):
         score(first, version, ("id",), Store(str(tmp_path / "first")), console)
+
+
+class LaterFinished(Store):
+    """A store where what another process finished is seen only at the second look."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.looked = False
+
+    def exists(self, path: str) -> bool:
+        if path == "_manifest.json" and not self.looked:
+            self.looked = True
+            return False
+        return super().exists(path)
+
+
+def test_what_another_process_finished_in_the_meantime_is_already_done(tmp_path: Path, version: Version) -> None:
+    rows, out, said = source(tmp_path / "in", 2), str(tmp_path / "out"), io.StringIO()
+    first = score(rows, version, (), Store(out), Console(io.StringIO()))
+    assert score(rows, version, (), LaterFinished(out), Console(said)) == first
+    assert "already done" in said.getvalue()
+    assert not Store(out).exists("_lease.json")
+
+
+def test_a_damaged_bundle_is_no_fault_of_the_piece_that_it_would_score(tmp_path: Path, version: Version) -> None:
+    (piece,) = source(tmp_path / "in", 1).pieces
+    Store(version.bundle_uri).write_bytes("weights.safetensors", b"other")
+    work = PredictPiece(
+        piece=piece, bundle_uri=version.bundle_uri, digest=version.digest, key=(), into=str(tmp_path / "out")
+    )
+    with pytest.raises(DataError, match=r"^The bundle ") as caught:
+        work()
+    assert "0.parquet" not in caught.value.what
