@@ -72,7 +72,7 @@ def cluster_nodes(count: int, cpus: int, env: Mapping[str, str]) -> Iterator[Nod
 def s3_server(folder: Path, bucket: str) -> Iterator[dict[str, str]]:
     """An S3 server with a bucket in it: what the environment of its clients has to hold."""
     folder.mkdir()
-    port, *others = (free_port() for _ in range(9))
+    port, *others = (free_port() for _ in range(9))  # S3's, and the eight below
     own = {"AWS_ACCESS_KEY_ID": "mill", "AWS_SECRET_ACCESS_KEY": "only-on-loopback", "AWS_REGION": "us-east-1"}
     endpoint = f"http://127.0.0.1:{port}"
     env = own | {"AWS_ENDPOINT_URL": endpoint, "MLFLOW_S3_ENDPOINT_URL": endpoint}
@@ -85,15 +85,6 @@ def s3_server(folder: Path, bucket: str) -> Iterator[dict[str, str]]:
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     names = ["master.port", "volume.port", "filer.port"]
     names += [f"{name}.grpc" for name in (*names, "s3.port")] + ["debug.port"]
-        "master.port",
-        "volume.port",
-        "filer.port",
-        "master.port.grpc",
-        "volume.port.grpc",
-        "filer.port.grpc",
-        "s3.port.grpc",
-        "debug.port",
-    )
     command += [f"-{name}={other}" for name, other in zip(names, others, strict=True)]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=of_a_terminal())
