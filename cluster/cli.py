@@ -29,6 +29,7 @@ from raymill.spec_text import load_spec
 _STEPS = ("prepare", "train", "evaluate", "promote")
 _SAMPLE_ROWS = 3
 _WALK = "jobs.run:walk"
+_STORES_LOGGER = "raymill.store"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     console, output = Console(), Output(sys.stdout, arguments.command, arguments.json)
     with contextlib.redirect_stdout(sys.stderr if arguments.debug else WithoutRemarks(sys.stderr)):
         try:
-            with sigterm_as_ctrl_c():
+            with sigterm_as_ctrl_c(), console.showing(_STORES_LOGGER):
                 report, code = _command(arguments)(arguments, console, output), 0
         except EndedElsewhere as ended:
             report, code = ended.report, ended.code
@@ -158,8 +159,9 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
     from cluster.session import choose_address, open_session
     from raymill.store import Store
 
-    threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
     store = Store(spec.store)
+    store.check()
+    threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
     live = find(store, spec.name)
     join = live.ray_address if live is not None else None
     if needs_serve and choose_address(join, os.environ) is None:

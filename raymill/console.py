@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +29,16 @@ class Console:
         self.stream.write(f"\r\x1b[K{text}\n" if self.live else f"{text}\n")
         self.stream.flush()
 
+    @contextlib.contextmanager
+    def showing(self, logger: str) -> Iterator[None]:
+        """Says, while the block runs, what is logged under a name as a warning or worse."""
+        handler = _Saying(self)
+        logging.getLogger(logger).addHandler(handler)
+        try:
+            yield
+        finally:
+            logging.getLogger(logger).removeHandler(handler)
+
     def bar(self, label: str, total: int) -> Progress:
         """A bar from 0 to `total` units, to be closed by its owner."""
         return Progress(self, label, total)
@@ -40,6 +51,17 @@ class Console:
             yield bar
         finally:
             bar.close()
+
+
+class _Saying(logging.Handler):
+    """Logging's way to a console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.say(record.getMessage())
 
 
 class Progress:

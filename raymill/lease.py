@@ -2,7 +2,8 @@
 
 The holder renews a small file every few seconds. On the holder's own machine a lease ends with its process; seen
 from another machine, when it has not been renewed for half a minute. Two that take it in the same moment read back
-what they wrote, and the one that finds the other's name gives way.
+what they wrote, and the one that finds the other's name gives way. A holder that could not renew it for so long that
+another has it now leaves it to that one.
 """
 
 from __future__ import annotations
@@ -47,12 +48,13 @@ def lease(store: Store, path: str, what: str, clock: Callable[[], float] = time.
     found = _holder(store, path)
     if found is None or found.id != mine.id:
         _refuse(found, what, clock())
-    ended = threading.Event()
+    ended, hurried = threading.Event(), store.at_once()
 
     def renew() -> None:
         while not ended.wait(RENEW_EVERY_S):
             with suppress(StoreError):  # tried again in a moment; a store that stays away is met by the work itself
-                replace(mine, at=clock()).write(store, path)
+                if _is_ours(hurried, path, mine.id):
+                    replace(mine, at=clock()).write(hurried, path)
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
@@ -64,11 +66,18 @@ def lease(store: Store, path: str, what: str, clock: Callable[[], float] = time.
         ended.set()
         thread.join()
         with suppress(StoreError):
-            store.delete(path)
+            if _is_ours(hurried, path, mine.id):
+                hurried.delete(path)
 
 
 def _holder(store: Store, path: str) -> _Holder | None:
     return record_of(_Holder, store.read_json(path), f"{store.uri}/{path}") if store.exists(path) else None
+
+
+def _is_ours(store: Store, path: str, id: str) -> bool:
+    """Whether nobody else has taken it."""
+    holder = _holder(store, path)
+    return holder is None or holder.id == id
 
 
 def _refuse(holder: _Holder | None, what: str, now_s: float) -> None:

@@ -78,7 +78,7 @@ class Source:
             heads = list(pool.map(functools.partial(read_head, base), files))
         if not any(rows for head in heads for rows in head.group_rows):
             raise DataError(f"{uri} has columns but no rows.", _NAME_IT)
-        marks = [_digest(base.read_bytes(f.path)) for f in files] if bundled else [f.changed_ns for f in files]
+        marks = [_digest(base.read_bytes(f.path)) if bundled else _mark(f) for f in files]
         return cls(
             store=base,
             files=tuple(files),
@@ -214,7 +214,12 @@ def _shown(file: FileInfo, uri: str) -> str:
     return uri if Path(uri).name == file.path else f"{file.path} in {uri}"
 
 
-def _fingerprint(files: list[FileInfo], marks: list[str] | list[int]) -> str:
+def _mark(file: FileInfo) -> str | int:
+    """What changes when a file does, also one that is written twice in a second with as many bytes."""
+    return f"{file.version} {file.changed_ns}" if file.version else file.changed_ns
+
+
+def _fingerprint(files: list[FileInfo], marks: list[str | int]) -> str:
     listing = [[f.path, f.size_bytes, mark] for f, mark in zip(files, marks, strict=True)]
     return _digest(json.dumps([_FORMAT, listing]).encode())
 

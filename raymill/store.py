@@ -2,7 +2,8 @@
 
 A path inside a store is relative, with forward slashes. A write is whole or absent: a local file is written
 under a temporary name in its folder, brought to the disk and renamed, so that a name never stands for less than was
-written, even after a power loss; an S3 object appears when its upload is complete.
+written, even after a power loss; an S3 object appears when its upload is complete. A bucket whose service is away is
+waited for, by every method, up to WAITS_S; what waiting can't mend fails at once.
 """
 
 from __future__ import annotations
@@ -12,31 +13,36 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from raymill.bucket import SCHEME, Bucket, StoredObject, bucket_of
 from raymill.errors import SpecError, StoreError
+from raymill.outage import WAITS_S, patiently
+from raymill.steady_file import SteadyFile
 
 _REMEDY = (
     "Check that it exists, that you may read and write it, and that its disk has room; then type the command again."
 )
 _REMAKE = "Delete that file and type the command again: what it held is made anew."
 _PARTIAL = ".partial"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """One stored file: its path relative to the store, its size and a mark that changes when it does."""
+    """A stored file: its path relative to the store, its size, when it changed, and a bucket's mark of its content."""
 
     path: str
     size_bytes: int
     changed_ns: int
+    version: str = ""
 
 
 def encode_table(table: pa.Table) -> bytes:
@@ -53,17 +59,23 @@ def decode_table(data: bytes, columns: list[str] | None = None) -> pa.Table:
 
 
 class Store:
-    """A root URI and what may be done under it. Cheap to make and picklable: it holds only the URI."""
+    """A root URI and what may be done under it. Cheap to make and picklable: it holds the URI and its patience."""
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri.rstrip("/") if "://" in uri else str(Path(uri).absolute())
+    def __init__(self, uri: str, waits_s: float = WAITS_S) -> None:
+        scheme, colon, place = uri.partition("://")
+        self.uri = f"{scheme}{colon}{place.rstrip('/')}" if colon else str(Path(uri).absolute())
+        self.waits_s = waits_s
 
     def __repr__(self) -> str:
         return f"Store({self.uri!r})"
 
     def child(self, path: str) -> Store:
         """The store rooted at a folder of this one."""
-        return Store(f"{self.uri}/{path}")
+        return Store(f"{self.uri}/{path}", self.waits_s)
+
+    def at_once(self) -> Store:
+        """The same store, which doesn't wait for a bucket that is away."""
+        return Store(self.uri, waits_s=0)
 
     def is_under(self, other: Store) -> bool:
         """Whether this place is another one, or lies in it, whatever links lead there."""
@@ -81,10 +93,24 @@ class Store:
             raise StoreError(f"{self.uri} is not a folder of this machine.", "Name a local folder.")
         return Path(self.uri) / path
 
+    def check(self) -> None:
+        """Whether this process may read and write here, found by doing so. Raises StoreError, without waiting."""
+        bucket, folder = self._place()
+        if bucket is not None:
+            bucket.check(folder)
+            return
+        probe = f".check-{uuid.uuid4().hex[:8]}"
+        self.write_bytes(probe, b"raymill")
+        self.delete(probe)
+
     def read_bytes(self, path: str) -> bytes:
-        with self._translated("read", path), self.open(path) as stream:
-            data: bytes = stream.read()
-            return data
+        def read() -> bytes:
+            with self._opened(path) as stream:
+                data: bytes = stream.read()
+                return data
+
+        with self._translated("read", path):
+            return self._patiently(read)
 
     def write_bytes(self, path: str, data: bytes) -> None:
         with self.create(path) as sink:
@@ -104,8 +130,12 @@ class Store:
         self.write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
 
     def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
-        with self._translated("read", path), self.open(path) as source:
-            return pq.read_table(source, columns=columns)
+        def read() -> pa.Table:
+            with self._opened(path) as source:
+                return pq.read_table(source, columns=columns)
+
+        with self._translated("read", path):
+            return self._patiently(read)
 
     def rows_of(self, path: str) -> int:
         """The rows of a Parquet file, from its footer alone. Raises StoreError naming a file that has none."""
@@ -123,52 +153,50 @@ class Store:
             pq.write_table(table, sink, compression="zstd", compression_level=1)
             return int(sink.tell())
 
-    def open(self, path: str) -> pa.NativeFile:
-        """A readable, seekable Arrow file."""
-        with self._translated("read", path):
-            filesystem, root = self._filesystem()
-            return filesystem.open_input_file(f"{root}/{path}" if path else root)
-
     @contextlib.contextmanager
     def reading(self, path: str) -> Iterator[pa.NativeFile]:
-        """An open file for the length of a block; an OSError while it is read is a StoreError too."""
-        with self._translated("read", path), self.open(path) as stream:
-            yield stream
+        """An open, seekable file for the length of a block; an OSError while it is read is a StoreError too."""
+        with self._translated("read", path), self._patiently(lambda: self._opened(path)) as stream:
+            yield stream if self.is_local else pa.PythonFile(SteadyFile(stream, self._patiently), mode="r")
 
     @contextlib.contextmanager
     def create(self, path: str) -> Iterator[pa.NativeFile]:
         """A writable Arrow file that appears under its name when the block ends, and never on an error."""
         with self._translated("write", path):
-            filesystem, root = self._filesystem()
-            final = f"{root}/{path}"
-            if not self.is_local:
+            bucket, key = self._place(path)
+            if bucket is not None:
                 # Uploaded when it is whole: closing an S3 stream, as an error would, completes its object.
                 whole = pa.BufferOutputStream()
                 yield whole
-                with filesystem.open_output_stream(final) as sink:
-                    sink.write(whole.getvalue())
+                data = whole.getvalue()
+                self._patiently(lambda: bucket.write(key, data))
                 return
-            partial = f"{final}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
-            Path(final).parent.mkdir(parents=True, exist_ok=True)
+            partial = f"{key}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
+            Path(key).parent.mkdir(parents=True, exist_ok=True)
             try:
-                with filesystem.open_output_stream(partial) as sink:
+                with pafs.LocalFileSystem().open_output_stream(partial) as sink:
                     yield sink
                 _bring_to_disk(partial)
-                Path(partial).replace(final)
+                Path(partial).replace(key)
             finally:
                 Path(partial).unlink(missing_ok=True)
 
     def exists(self, path: str) -> bool:
+        """Whether there is a file of that name, or a folder: in a bucket, one that holds a file."""
+        bucket, key = self._place(path)
         with self._translated("read", path):
-            filesystem, root = self._filesystem()
-            info = filesystem.get_file_info(f"{root}/{path}" if path else root)
-            return bool(info.type != pafs.FileType.NotFound)
+            if bucket is not None:
+                return self.stat(path) is not None or self._patiently(lambda: any(bucket.objects(key)))
+            return bool(pafs.LocalFileSystem().get_file_info(key).type != pafs.FileType.NotFound)
 
     def stat(self, path: str) -> FileInfo | None:
         """What is known of one file; None if there is no file of that name."""
+        bucket, key = self._place(path)
         with self._translated("read", path):
-            filesystem, root = self._filesystem()
-            info = filesystem.get_file_info(f"{root}/{path}" if path else root)
+            if bucket is not None:
+                found = self._patiently(lambda: bucket.stat(key))
+                return _info(path, found) if found is not None else None
+            info = pafs.LocalFileSystem().get_file_info(key)
         return FileInfo(path, info.size, info.mtime_ns or 0) if info.type == pafs.FileType.File else None
 
     def files(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
@@ -201,33 +229,50 @@ class Store:
 
     def delete(self, path: str) -> None:
         """Deletes a file or a whole folder; absent is fine."""
+        bucket, key = self._place(path)
         with self._translated("delete", path):
-            filesystem, root = self._filesystem()
-            info = filesystem.get_file_info(f"{root}/{path}")
+            if bucket is not None:
+                self._patiently(lambda: bucket.delete(key))
+                return
+            filesystem = pafs.LocalFileSystem()
+            info = filesystem.get_file_info(key)
             if info.type == pafs.FileType.Directory:
                 filesystem.delete_dir(info.path)
             elif info.type == pafs.FileType.File:
                 filesystem.delete_file(info.path)
 
     def _listed(self, path: str, recursive: bool) -> list[FileInfo]:
+        bucket, base = self._place(path)
         with self._translated("list", path):
-            filesystem, root = self._filesystem()
-            base = f"{root}/{path}" if path else root
-            selector = pafs.FileSelector(base, recursive=recursive, allow_not_found=True)
-            found = [f for f in filesystem.get_file_info(selector) if f.type == pafs.FileType.File]
-        return sorted((FileInfo(f.path[len(root) + 1 :], f.size, f.mtime_ns or 0) for f in found), key=lambda f: f.path)
+            root = len(self._place()[1])
+            if bucket is not None:
+                objects = self._patiently(lambda: list(bucket.objects(base, recursive)))
+                files = [_info(o.key[root:].removeprefix("/"), o) for o in objects]
+            else:
+                selector = pafs.FileSelector(base, recursive=recursive, allow_not_found=True)
+                found = [f for f in pafs.LocalFileSystem().get_file_info(selector) if f.type == pafs.FileType.File]
+                files = [FileInfo(f.path[root + 1 :], f.size, f.mtime_ns or 0) for f in found]
+        return sorted(files, key=lambda file: file.path)
 
-    def _filesystem(self) -> tuple[pafs.FileSystem, str]:
+    def _opened(self, path: str) -> pa.NativeFile:
+        bucket, key = self._place(path)
+        return pafs.LocalFileSystem().open_input_file(key) if bucket is None else bucket.open(key)
+
+    def _place(self, path: str = "") -> tuple[Bucket | None, str]:
+        """Where a path is: a bucket and a key, or no bucket and a path of this machine. Raises SpecError."""
         if self.is_local:
-            return pafs.LocalFileSystem(), self.uri
-        try:
-            filesystem, root = pafs.FileSystem.from_uri(self.uri)
-        except pa.ArrowInvalid as error:
+            return None, f"{self.uri}/{path}" if path else self.uri
+        if not self.uri.startswith(SCHEME):
             raise SpecError(
-                f"{self.uri} names no place that can be read: {' '.join(str(error).split())}.",
+                f"{self.uri} names no place that can be read.",
                 "Use a folder or file of this machine, or s3://BUCKET/PREFIX.",
-            ) from error
-        return filesystem, root
+            )
+        bucket, prefix = bucket_of(self.uri)
+        return bucket, "/".join(part for part in (prefix, path) if part)
+
+    def _patiently(self, action: Callable[[], _T]) -> _T:
+        bucket, _ = self._place()
+        return action() if bucket is None else patiently(action, bucket.uri, self.waits_s)
 
     @contextlib.contextmanager
     def _translated(self, verb: str, path: str) -> Iterator[None]:
@@ -235,7 +280,11 @@ class Store:
             yield
         except OSError as error:
             where = f"{self.uri}/{path}" if path else self.uri
-            raise StoreError(f"Could not {verb} {where}: {error}.", _REMEDY) from error
+            raise StoreError(f"Could not {verb} {where}: {str(error).rstrip('.')}.", _REMEDY) from error
+
+
+def _info(path: str, found: StoredObject) -> FileInfo:
+    return FileInfo(path, found.size_bytes, found.changed_ns, found.version)
 
 
 def _bring_to_disk(path: str) -> None:

@@ -57,6 +57,8 @@ FILE_CALLS = {
 PATH_CALLS = re.compile(r"(path|folder|file|local|partial|Path\(.*\))\.(read|write)_bytes$", re.IGNORECASE)
 MAY_TOUCH_FILES = {
     "raymill.store": "it is the one that does",
+    "raymill.bucket": "the store's calls, reads and writes where that is a bucket",
+    "raymill.s3_service": "the clients that reach a bucket",
     "raymill.spec_text": "reads the spec file, before there is a store",
     "raymill.rows": "scratch for the row matrix, gone with its process",
     "raymill.registry": "scratch for what MLflow uploads",

@@ -275,6 +275,15 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.cli._import_beside", lambda spec: None)
 
 
+@pytest.mark.parametrize("command", [["run"], ["train"], ["deploy"], ["predict", "--input=a", "--output=b"]])
+def test_a_store_that_cannot_be_written_is_said_before_any_ray_starts(
+    spec: str, command: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    assert main([command[0], spec, *command[1:], f"store={tmp_path}/file/below"]) == 3
+    assert f"error: Could not write {tmp_path}/file/below/.check-" in capsys.readouterr().err
+
+
 class Walked:
     """A walk as the command line meets it; its endpoint's record is in the store."""
 

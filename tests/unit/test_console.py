@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 
 import pytest
@@ -25,6 +26,15 @@ def test_a_line_shows_no_password() -> None:
     shown = io.StringIO()
     Console(shown).say("error: Could not read s3://KEY:SEC/RET@bucket/a.\nSee https://h/?token=abc")
     assert shown.getvalue() == "error: Could not read s3://bucket/a.\nSee https://h/?token=***\n"
+
+
+def test_what_is_logged_under_a_name_is_said_while_it_is_shown() -> None:
+    shown, logger = io.StringIO(), logging.getLogger("raymill.store")
+    with Console(shown).showing("raymill.store"):
+        logger.info("not this")
+        logger.warning("%s is away", "s3://KEY:SECRET@lake")
+    logger.warning("not this either")
+    assert shown.getvalue() == "s3://lake is away\n"
 
 
 def test_nothing_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:

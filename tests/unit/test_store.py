@@ -39,18 +39,6 @@ def test_an_error_inside_a_write_leaves_nothing(store: Store, tmp_path: Path) ->
     assert list((tmp_path / "a").iterdir()) == []
 
 
-def test_an_error_inside_a_remote_write_leaves_nothing(tmp_path: Path) -> None:
-    remote = Store(f"file://{tmp_path}")
-    assert not remote.is_local
-    with pytest.raises(ZeroDivisionError), remote.create("b.bin") as sink:
-        sink.write(b"half")
-        raise ZeroDivisionError
-    assert list(tmp_path.iterdir()) == []
-    size_bytes = remote.write_table("t.parquet", TABLE)
-    assert (tmp_path / "t.parquet").stat().st_size == size_bytes
-    assert remote.read_table("t.parquet").equals(TABLE)
-
-
 def test_an_error_inside_a_rewrite_leaves_the_old_file(store: Store) -> None:
     store.write_bytes("a", b"old")
     with pytest.raises(ZeroDivisionError), store.create("a") as sink:
@@ -113,6 +101,7 @@ def test_a_child_is_a_store_of_its_own(store: Store, tmp_path: Path) -> None:
 def test_a_store_travels_by_its_uri(store: Store) -> None:
     store.write_bytes("a", b"1")
     assert pickle.loads(pickle.dumps(store)).read_bytes("a") == b"1"
+    assert pickle.loads(pickle.dumps(Store("s3://b/a").at_once().child("c"))).waits_s == 0
 
 
 def test_a_remote_store_has_no_path_here() -> None:
@@ -179,6 +168,15 @@ def test_a_place_is_under_another_whatever_links_lead_there(tmp_path: Path) -> N
     assert not real.is_under(Store("s3://b"))
 
 
-def test_a_scheme_that_nothing_reads_is_the_users_mistake(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="s3x://b names no place that can be read"):
-        Store("s3x://b").exists("a.csv")
+@pytest.mark.parametrize("uri", ["s3x://b", "file:///b", "://"])
+def test_a_scheme_that_nothing_reads_is_the_users_mistake(uri: str) -> None:
+    with pytest.raises(SpecError, match=f"{uri} names no place that can be read"):
+        Store(uri).exists("a.csv")
+
+
+def test_a_folder_is_checked_by_writing_there(tmp_path: Path) -> None:
+    Store(f"{tmp_path}/new/folder").check()
+    assert list((tmp_path / "new" / "folder").iterdir()) == []
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError, match=f"Could not write {tmp_path}/file/below"):
+        Store(f"{tmp_path}/file/below").check()
