@@ -18,11 +18,9 @@ import pyarrow as pa
 
 from raymill.errors import SpecError, StoreError
 from raymill.s3_service import service
+from raymill.s3_uri import SCHEME, parts_of
 
-SCHEME = "s3://"
 _DELETES_AT_ONCE = 1000  # S3's own bound
-_URI = re.compile(r"s3://(?P<user>[^/]*@)?(?P<name>[^/?#@]*)(/(?P<prefix>.*))?")
-_SETTING = re.compile(r"\?\w+=")
 _TRIED = re.compile(r" \(reached max retries: \d+\)")
 _GONE = {"404", "NoSuchKey", "NotFound"}
 _DENIED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
@@ -144,17 +142,12 @@ class Bucket:
 
 def bucket_of(uri: str) -> tuple[Bucket, str]:
     """The bucket of an s3:// URI and the key or prefix behind its name. Raises SpecError for what else it holds."""
-    match = _URI.fullmatch(uri)
-    name = match["name"] if match else ""
-    if match is None or not name:
-        raise SpecError(f"{uri} names no bucket.", "Write s3://BUCKET/PREFIX.")
-    if match["user"] or _SETTING.search(uri):
-        raise SpecError(
-            f"The URI of the bucket {name} holds more than its name and a prefix.",
-            "Write s3://BUCKET/PREFIX, and set keys, endpoint and region by AWS_ACCESS_KEY_ID, "
-            "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and AWS_REGION, or by a profile.",
-        )
-    return Bucket(name=name), (match["prefix"] or "").strip("/")
+    try:
+        name, key = parts_of(uri)
+    except ValueError as error:
+        text = str(error)
+        raise SpecError("A URI names no place in a bucket.", f"{text[:1].upper()}{text[1:]}.") from error
+    return Bucket(name=name), key
 
 
 @contextlib.contextmanager

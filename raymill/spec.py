@@ -10,6 +10,7 @@ import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -19,6 +20,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from raymill.s3_uri import SCHEME, parts_of
 
 FeatureType = Literal["number", "category", "boolean", "timestamp"]
 METRICS = {
@@ -39,6 +42,15 @@ LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
 
 
 Count = Annotated[int, Field(gt=0)]
+
+
+def _without_secrets(place: str) -> str:
+    if place.startswith(SCHEME):
+        parts_of(place)
+    return place
+
+
+Place = Annotated[str, AfterValidator(_without_secrets)]
 
 
 class Mistake(ValueError):
@@ -121,7 +133,7 @@ class SplitSpec(Section):
 
 
 class DataSpec(Section):
-    source: str = Field(
+    source: Place = Field(
         min_length=1, description="csv or parquet: a file, a glob or a folder, local or s3://; or bundled:NAME"
     )
     key: tuple[str, ...] = Field((), description="columns that identify a row; default: its content")
@@ -299,7 +311,7 @@ class Spec(Section):
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
     serve: ServeSpec = ServeSpec()
-    store: str = Field(
+    store: Place = Field(
         ".raymill", min_length=1, description="a folder or s3:// prefix; default: .raymill beside the spec"
     )
     tracking: str | None = Field(None, min_length=1, description="an MLflow tracking URI; default: SQLite in the store")

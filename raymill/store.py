@@ -22,9 +22,10 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from raymill.bucket import SCHEME, Bucket, StoredObject, bucket_of
+from raymill.bucket import Bucket, StoredObject, bucket_of
 from raymill.errors import SpecError, StoreError
 from raymill.outage import WAITS_S, patiently
+from raymill.s3_uri import SCHEME
 from raymill.steady_file import SteadyFile
 
 _REMEDY = (

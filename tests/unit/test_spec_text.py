@@ -73,6 +73,12 @@ def test_an_unknown_key_names_its_line_and_the_nearest_key(lines: str, expected:
             "f.yaml:6: train.optimizer.lr should be a valid number, unable to parse string as a number, found 'fast'.",
         ),
         ("train: {optimizer: {type: adam}}", "f.yaml:5: train.optimizer.type should be 'adamw', found 'adam'."),
+        (
+            "store: s3://KEY:SECRET@lake/x",
+            "f.yaml:5: store: write s3://lake/PREFIX without keys or settings, which are taken from AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and AWS_REGION, or from a profile.",
+        ),
+        ("store: s3:///x", "f.yaml:5: store: write s3://BUCKET/PREFIX, with the name of a bucket."),
         ("train: {early_stopping: {}}", "f.yaml:5: 'train.early_stopping.patience' is missing."),
         (
             "train: {checkpoint_every: 60}\nserve: {route: x}",
