@@ -58,7 +58,7 @@ def decide(failures: Iterable[BaseException], attempt: int) -> Retry | GiveUp:
     unexplained = next((chain for chain in chains if not _lost_peer(chain[0])), None)
     if machine is None and unexplained is not None:
         return GiveUp(error=_to_raise(unexplained))
-    reason = _sentence(machine or errors[0]) if errors else "no worker said why"
+    reason = _reason(machine, errors)
     if attempt <= MAX_RETRIES:
         return Retry(reason=reason)
     if isinstance(machine, MachineError):
@@ -69,6 +69,15 @@ def decide(failures: Iterable[BaseException], attempt: int) -> Retry | GiveUp:
             "See `dmesg` or the node's memory; the same command continues from the last checkpoint.",
         )
     )
+
+
+def _reason(machine: BaseException | None, errors: list[BaseException]) -> str:
+    if isinstance(machine, RaymillError):
+        return machine.what
+    if machine is not None or not errors:
+        return _sentence(machine) if machine is not None else "no worker said why"
+    told = next((text for error in errors for text in _LOST_PEER_TEXTS if text in str(error)), None)
+    return f"a rank has lost another one: {told}" if told else _sentence(errors[0])
 
 
 def _to_raise(chain: list[BaseException]) -> Exception:

@@ -8,7 +8,9 @@ standard input kills node N (0 is the head) with SIGKILL, as a machine that lose
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import socket
 import sys
 from typing import Any
@@ -19,9 +21,12 @@ _MEMORY_BYTES = 200 << 20
 
 
 def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
+    """A port that nobody listens on, below those that outgoing connections take for themselves."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as held, contextlib.suppress(OSError):
+            held.bind(("", port))
+            return port
 
 
 def _node(index: int, cpus: int) -> dict[str, Any]:
