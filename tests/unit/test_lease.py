@@ -66,3 +66,10 @@ def test_a_container_that_starts_again_is_not_held_up_by_its_predecessor_with_th
     _written(store, pid=os.getpid())
     with lease(store, "lease.json", "x"):
         pass
+
+
+def test_a_lease_that_another_has_by_now_is_left_to_it(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    with lease(store, "lease.json", "x"):
+        _written(store, host="elsewhere")
+    assert store.read_json("lease.json")["host"] == "elsewhere"
