@@ -54,7 +54,7 @@ class Laptop:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     folder = tmp_path_factory.mktemp("cluster")
     with (

@@ -8,25 +8,15 @@ standard input kills node N (0 is the head) with SIGKILL, as a machine that lose
 
 from __future__ import annotations
 
-import contextlib
 import json
-import random
-import socket
 import sys
 from typing import Any
 
 from ray.cluster_utils import Cluster
 
+from tests.ports import free_port
+
 _MEMORY_BYTES = 200 << 20
-
-
-def free_port() -> int:
-    """A port that nobody listens on, below those that outgoing connections take for themselves."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as held, contextlib.suppress(OSError):
-            held.bind(("", port))
-            return port
 
 
 def _node(index: int, cpus: int) -> dict[str, Any]:

@@ -14,7 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.nodes import free_port
+import boto3
+
+from tests.ports import free_port
+from tests.s3.server import ADMIN, Server
 
 _ROOT = Path(__file__).parents[2]
 _WITHIN_S = 90.0
@@ -72,54 +75,15 @@ def cluster_nodes(count: int, cpus: int, env: Mapping[str, str]) -> Iterator[Nod
 def s3_server(folder: Path, bucket: str) -> Iterator[dict[str, str]]:
     """An S3 server with a bucket in it: what the environment of its clients has to hold."""
     folder.mkdir()
-    port, *others = (free_port() for _ in range(9))  # S3's, and the eight below
-    own = {"AWS_ACCESS_KEY_ID": "mill", "AWS_SECRET_ACCESS_KEY": "only-on-loopback", "AWS_REGION": "us-east-1"}
-    endpoint = f"http://127.0.0.1:{port}"
-    env = own | {"AWS_ENDPOINT_URL": endpoint, "MLFLOW_S3_ENDPOINT_URL": endpoint}
-    keys = {"accessKey": own["AWS_ACCESS_KEY_ID"], "secretKey": own["AWS_SECRET_ACCESS_KEY"]}
-    actions = ["Admin", "Read", "Write", "List", "Tagging"]
-    identities = {"identities": [{"name": "mill", "credentials": [keys], "actions": actions}]}
-    (folder / "s3.json").write_text(json.dumps(identities))
-    command = ["weed", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.port={port}"]
-    command += [f"-s3.config={folder}/s3.json", "-master.volumeSizeLimitMB=64", "-volume.max=20"]
-    command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
-    names = ["master.port", "volume.port", "filer.port"]
-    names += [f"{name}.grpc" for name in (*names, "s3.port")] + ["debug.port"]
-    command += [f"-{name}={other}" for name, other in zip(names, others, strict=True)]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=of_a_terminal())
+    server = Server(folder)
     try:
-        _make_bucket(bucket, env, process)
-        yield env
+        server.start()
+        env = ADMIN.environment(server.endpoint)
+        session = boto3.Session(ADMIN.name, ADMIN.secret, region_name=env["AWS_REGION"])
+        session.client("s3", endpoint_url=server.endpoint).create_bucket(Bucket=bucket)
+        yield env | {"MLFLOW_S3_ENDPOINT_URL": server.endpoint}
     finally:
-        process.kill()  # it may outlive SIGTERM
-        process.wait(timeout=30)
-
-
-def _make_bucket(bucket: str, env: Mapping[str, str], process: subprocess.Popen[bytes]) -> None:
-    """Makes a bucket as soon as the server takes one."""
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=env["AWS_ENDPOINT_URL"],
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-        region_name=env["AWS_REGION"],
-        config=Config(connect_timeout=2, read_timeout=5, retries={"max_attempts": 0}),
-    )
-    deadline_s = time.monotonic() + _WITHIN_S
-    while True:
-        assert process.poll() is None, f"the S3 server ended with code {process.returncode}"
-        try:
-            client.create_bucket(Bucket=bucket)
-            client.put_object(Bucket=bucket, Key="ready", Body=b"")
-            return
-        except (BotoCoreError, ClientError):
-            assert time.monotonic() < deadline_s, "the S3 server was not ready in time"
-            time.sleep(0.5)
+        server.end()
 
 
 @contextlib.contextmanager

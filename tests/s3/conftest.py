@@ -18,7 +18,7 @@ BUCKET = "lake"
 UseAs = Callable[[User], None]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("s3"))
     try:

@@ -6,15 +6,15 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.ports import free_ports
 
 _READY_WITHIN_S = 60.0
 _ENDS_WITHIN_S = 10.0
@@ -52,7 +52,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        ports = _free_ports(9)
+        ports = free_ports(9)
         self.endpoint = f"http://127.0.0.1:{ports[0]}"
         self._command = [_weed(), "server", *_options(folder, ports)]
         self._process: subprocess.Popen[bytes] | None = None
@@ -120,15 +120,6 @@ def _options(folder: Path, ports: list[int]) -> list[str]:
         "-master.electionTimeout=1s",
         *(f"-{name}={port}" for name, port in zip(named, ports, strict=True)),
     ]
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, all different because all are held while they are found."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 def _weed() -> str:
