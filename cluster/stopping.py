@@ -21,11 +21,13 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
         yield
         return
     before = {number: signal.signal(number, _raise) for number in _BOTH}
-    if _raise not in before.values():
-        _asked.clear()
+    earlier = _asked.is_set()
+    _asked.clear()
     try:
         yield
     finally:
+        if earlier:
+            _asked.set()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -37,7 +39,7 @@ def take_sigterm() -> None:
 
 
 def is_asked_to_stop() -> bool:
-    """Whether a KeyboardInterrupt of ours has been raised in the outermost block, whatever became of it.
+    """Whether a KeyboardInterrupt of ours has been raised in this block, or one in it, whatever became of it.
 
     In the midst of an import it may turn into any other error, of a module that is not whole.
     """

@@ -99,4 +99,5 @@ def test_a_signal_is_known_of_whatever_its_interrupt_has_become() -> None:
             send(signal.SIGINT)
             send(signal.SIGINT)
         with sigterm_as_ctrl_c():
-            assert is_asked_to_stop(), "a block inside another forgets nothing"
+            assert not is_asked_to_stop()
+        assert is_asked_to_stop(), "a block inside another forgets nothing of the outer one's"
