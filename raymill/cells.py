@@ -49,16 +49,6 @@ class BadCell:
     value: str
 
 
-def canonical_type(kind: FeatureType) -> pa.DataType:
-    """The Arrow type of a conformed column."""
-    return {
-        "number": pa.float64(),
-        "category": pa.string(),
-        "boolean": pa.bool_(),
-        "timestamp": pa.timestamp("us"),
-    }[kind]
-
-
 def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """The column as one array, dictionaries decoded, every text type as string, small decimals and floats wider."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

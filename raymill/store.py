@@ -88,12 +88,6 @@ class Store:
     def is_local(self) -> bool:
         return "://" not in self.uri
 
-    def local_path(self, path: str = "") -> Path:
-        """The path on this machine's disk; only a local store has one."""
-        if not self.is_local:
-            raise StoreError(f"{self.uri} is not a folder of this machine.", "Name a local folder.")
-        return Path(self.uri) / path
-
     def check(self) -> None:
         """Whether this process may read and write here, found by doing so. Raises StoreError, without waiting."""
         bucket, folder = self._place()

@@ -15,6 +15,13 @@ from raymill.task import Task
 from raymill.transform import Transform
 
 ROWS = {"train": 403, "validation": 61, "test": 97}
+CANONICAL = {
+    "number": pa.float64(),
+    "category": pa.string(),
+    "boolean": pa.bool_(),
+    "timestamp": pa.timestamp("us"),
+}
+"""The Arrow type of a conformed column by its kind."""
 _SHARD_ROWS = 150
 
 

@@ -112,9 +112,7 @@ def test_the_model_card_shows_lineage_and_no_place(endpoint: Endpoint) -> None:
 
 
 def test_the_same_version_again_is_no_work(world: World, endpoint: Endpoint) -> None:
-    began_s = time.monotonic()
     assert world.deploy(1).changed is False
-    assert time.monotonic() - began_s < 2
     assert "already served" in world.said.getvalue()
 
 

@@ -10,14 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raymill.cells import KINDS, MISSING, BadCell, canonical_type, has_text, is_supported, plain, read
+from raymill.cells import KINDS, MISSING, BadCell, has_text, is_supported, plain, read
 from raymill.spec import FeatureType
+from tests.datasets import CANONICAL
 
 
 def cells(values: list[Any], kind: FeatureType, dtype: pa.DataType | None = None) -> list[Any]:
     result = read(pa.array(values, dtype), kind)
     assert not isinstance(result, BadCell), result
-    assert result.type == canonical_type(kind)
+    assert result.type == CANONICAL[kind]
     return result.to_pylist()
 
 

@@ -22,7 +22,7 @@ def checkpoint(step: int) -> Checkpoint:
 
 
 def names(checkpoints: Checkpoints) -> list[Path]:
-    return sorted(checkpoints.store.local_path(checkpoints.folder).iterdir())
+    return sorted(Path(checkpoints.store.uri, checkpoints.folder).iterdir())
 
 
 def test_without_a_checkpoint_there_is_none(checkpoints: Checkpoints) -> None:
@@ -80,7 +80,7 @@ def test_when_all_are_damaged_all_are_named_and_there_is_none(checkpoints: Check
 
 def test_half_written_and_foreign_files_are_no_checkpoints(checkpoints: Checkpoints) -> None:
     checkpoints.write(checkpoint(10))
-    folder = checkpoints.store.local_path(checkpoints.folder)
+    folder = Path(checkpoints.store.uri, checkpoints.folder)
     (folder / "step-0000000020-0123456789abcdef.safetensors.1234.partial").write_bytes(b"half")
     (folder / "notes.txt").write_text("mine")
     found, torn = checkpoints.newest()

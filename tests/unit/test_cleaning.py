@@ -41,7 +41,7 @@ def store(spec: Spec) -> Store:
 def _age(store: Store, *paths: str, seconds: float = 3_700) -> None:
     """Makes files, and all in folders, older than they are."""
     for path in paths:
-        place = store.local_path(path)
+        place = Path(store.uri, path)
         for file in [place, *place.rglob("*")]:
             at_s = file.stat().st_mtime - seconds
             os.utime(file, (at_s, at_s))
@@ -80,7 +80,7 @@ def _evaluate(store: Store, path: str) -> None:
 
 def test_a_store_that_is_not_there_stays_away(spec: Spec, store: Store) -> None:
     assert clean(spec, Console(io.StringIO())) == []
-    assert not store.local_path().exists()
+    assert not Path(store.uri).exists()
 
 
 def test_a_dataset_without_a_manifest_goes_whole(spec: Spec, store: Store) -> None:
@@ -91,7 +91,7 @@ def test_a_dataset_without_a_manifest_goes_whole(spec: Spec, store: Store) -> No
     _age(store, DATASET)
     stream = io.StringIO()
     assert clean(spec, Console(stream)) == [DATASET]
-    assert not store.local_path(DATASET).exists()
+    assert not Path(store.uri, DATASET).exists()
     assert "(2 kB): a dataset without a manifest" in stream.getvalue() and "freed 2 kB" in stream.getvalue()
 
 
@@ -146,7 +146,7 @@ def test_a_finished_run_that_is_being_extended_keeps_all_until_it_has_rested(
     store.write_json(f"{RUN}/spec.json", {})
     _finish(store)
     _age(store, RUN, seconds=60)
-    for file in [store.local_path(f"{RUN}/{sign}"), *store.local_path(f"{RUN}/{sign}").rglob("*")]:
+    for file in [Path(store.uri, f"{RUN}/{sign}"), *Path(store.uri, f"{RUN}/{sign}").rglob("*")]:
         os.utime(file)
     assert clean(spec, Console(io.StringIO())) == []
     _age(store, RUN)
@@ -170,7 +170,7 @@ def test_half_written_files_go_only_where_raymill_writes(spec: Spec, store: Stor
     for path in (ours, young, *theirs):
         store.write_bytes(path, b"x")
         _age(store, path)
-    os.utime(store.local_path(young))
+    os.utime(Path(store.uri, young))
     assert clean(spec, Console(io.StringIO())) == [ours]
 
 
@@ -193,7 +193,7 @@ def test_a_dead_prepare_goes_with_its_notes_of_what_was_written(spec: Spec, stor
 
 
 def test_nothing_that_a_result_needs_and_nothing_of_others_is_touched(spec: Spec, store: Store) -> None:
-    write_dataset(store.local_path("datasets/t-ffffffffffff"))
+    write_dataset(Path(store.uri, "datasets/t-ffffffffffff"))
     _checkpoints(store, 10)
     _finish(store)
     _evaluate(store, SCORES)
@@ -220,18 +220,18 @@ def test_what_lies_behind_a_link_out_of_the_store_stays(spec: Spec, store: Store
     outside = Store(str(tmp_path / "outside"))
     outside.write_bytes("train/0.parquet", b"x")
     outside.write_bytes("t-aaaaaaaaaaaa/train/0.parquet", b"x")
-    store.local_path("datasets").mkdir(parents=True)
-    store.local_path(DATASET).symlink_to(outside.uri)
-    (outside.local_path("runs") / "t-01234567" / "ray").mkdir(parents=True)
+    Path(store.uri, "datasets").mkdir(parents=True)
+    Path(store.uri, DATASET).symlink_to(outside.uri)
+    (Path(outside.uri, "runs") / "t-01234567" / "ray").mkdir(parents=True)
     outside.write_bytes("runs/t-01234567/ray/x", b"x")
-    store.local_path("runs").symlink_to(outside.local_path("runs"))
+    Path(store.uri, "runs").symlink_to(Path(outside.uri, "runs"))
     _age(outside, "")
     assert clean(spec, Console(io.StringIO())) == []
-    assert len(outside.files(recursive=True)) == 3 and store.local_path(DATASET).exists()
+    assert len(outside.files(recursive=True)) == 3 and Path(store.uri, DATASET).exists()
 
 
 def test_a_clock_that_is_behind_removes_nothing(spec: Spec, store: Store) -> None:
     store.write_bytes(f"{DATASET}/train/0.parquet", b"x")
     at_s = time.time() + 10**6
-    os.utime(store.local_path(f"{DATASET}/train/0.parquet"), (at_s, at_s))
+    os.utime(Path(store.uri, f"{DATASET}/train/0.parquet"), (at_s, at_s))
     assert clean(spec, Console(io.StringIO())) == []

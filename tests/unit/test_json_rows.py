@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from raymill.cells import canonical_type
 from raymill.schema import Column, RowsError, Schema
+from tests.datasets import CANONICAL
 
 SCHEMA = Schema(
     columns=(
@@ -42,7 +42,7 @@ def test_rows_become_the_canonical_table_that_conforms_to_itself() -> None:
         {"age": 41.0, "job": "cook", "member": True, "since": datetime(2024, 1, 1, 6), "debt": 2.5},
         {"age": None, "job": None, "member": None, "since": None, "debt": None},
     ]
-    assert table.schema.types == [canonical_type(column.kind) for column in SCHEMA.columns]
+    assert table.schema.types == [CANONICAL[column.kind] for column in SCHEMA.columns]
     assert SCHEMA.conform(table).equals(table)
 
 

@@ -68,7 +68,7 @@ def test_a_finished_output_takes_no_other_predictions(output: Predictions, field
 
 def test_the_same_work_continues_with_the_pieces_that_are_there(output: Predictions) -> None:
     killed(output)
-    torn = output.store.local_path("1.parquet.0a1b2c3d.partial")
+    torn = Path(output.store.uri, "1.parquet.0a1b2c3d.partial")
     torn.write_bytes(b"half")
     output.start(NAMES)
     assert [file.path for file in output.store.files()] == ["0.parquet", STARTED]

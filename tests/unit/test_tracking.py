@@ -295,12 +295,11 @@ def test_the_users_own_settings_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_database_that_can_not_be_made_is_told_at_once(tmp_path: Path) -> None:
-    began_s = time.monotonic()
     with pytest.raises(SpecError, match="which is a folder"):
         connect(f"sqlite:///{tmp_path}")
-    with pytest.raises(TrackerError, match="could not connect"):
+    with pytest.raises(TrackerError, match="could not connect") as caught:
         connect("sqlite:////proc/raymill.db")
-    assert time.monotonic() - began_s < 30
+    assert "unable to open database" not in str(caught.value), "SQLAlchemy has tried, for its minute and a half"
 
 
 def test_a_database_without_its_driver_is_the_users_to_install() -> None:
