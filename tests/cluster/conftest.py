@@ -60,7 +60,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     with (
         s3_server(folder / "s3", BUCKET) as env,
         mlflow_server(folder, f"s3://{BUCKET}/mlflow", env) as mlflow,
-        cluster_nodes(3, 1, env) as nodes,
+        cluster_nodes(3, 2, env) as nodes,
     ):
         (folder / "laptop").mkdir()
         yield Laptop(folder / "laptop", nodes, env, mlflow)

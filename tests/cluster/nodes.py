@@ -2,8 +2,13 @@
 
     python tests/cluster/nodes.py NODES CPUS_PER_NODE DASHBOARD_PORT
 
-It prints a JSON line when it is up and ends, with all its nodes, when its standard input does. A line `kill N` on
-standard input kills node N (0 is the head) with SIGKILL, as a machine that loses its power; `add` adds a node.
+The head has no CPUs, so that work is on the other nodes alone. It prints a JSON line with the nodes' ids, the head's
+first, when it is up, and ends, with all its nodes, when its standard input does. Each line on standard input is
+answered by the ids of the nodes that are left:
+
+    kill ID     SIGKILL to all of a node, as a machine that loses its power
+    add         one more node
+    restart     SIGKILL to the head; then a new head at the same address, which knows nothing, with new nodes
 """
 
 from __future__ import annotations
@@ -19,37 +24,62 @@ from tests.ports import free_port
 _MEMORY_BYTES = 200 << 20
 
 
-def _node(index: int, cpus: int) -> dict[str, Any]:
-    """A node's own port and folder: nodes of one machine would take each other's."""
-    return {
-        "num_cpus": cpus,
-        "object_store_memory": _MEMORY_BYTES,
-        "dashboard_agent_listen_port": free_port(),
-        "runtime_env_dir_name": f"runtime_resources_{index}",
-    }
+class Nodes:
+    """The head and the others, each with ports and a folder of its own: nodes of one machine would take each other's."""
 
+    def __init__(self, count: int, cpus: int, dashboard_port: int) -> None:
+        self._count, self._cpus, self._made = count, cpus, 0
+        self._head = {"include_dashboard": True, "dashboard_port": dashboard_port, "gcs_server_port": free_port()}
+        self.start()
 
-def _tell(what: dict[str, str]) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
-    sys.stdout.flush()
+    def start(self) -> None:
+        self.cluster = Cluster(initialize_head=True, head_node_args=self._head | self._own(0))
+        for _ in range(1, self._count):
+            self.add()
+
+    def add(self) -> None:
+        self.cluster.add_node(**self._own(self._cpus))
+
+    def kill(self, id: str) -> None:
+        (node,) = (node for node in self.cluster.list_all_nodes() if node.node_id == id)
+        self.cluster.remove_node(node, allow_graceful=False)
+
+    def restart(self) -> None:
+        for id in self.ids():
+            self.kill(id)
+        self.start()
+
+    def ids(self) -> list[str]:
+        return [node.node_id for node in self.cluster.list_all_nodes()]
+
+    def _own(self, cpus: int) -> dict[str, Any]:
+        self._made += 1
+        return {
+            "num_cpus": cpus,
+            "object_store_memory": _MEMORY_BYTES,
+            "dashboard_agent_listen_port": free_port(),
+            "runtime_env_dir_name": f"runtime_resources_{self._made}",
+        }
 
 
 def main() -> None:
-    count, cpus, dashboard = (int(word) for word in sys.argv[1:])
-    head = {"include_dashboard": True, "dashboard_port": dashboard}
-    cluster = Cluster(initialize_head=True, head_node_args=head | _node(0, cpus))
-    nodes = [cluster.head_node]
-    for index in range(1, count):
-        nodes.append(cluster.add_node(**_node(index, cpus)))
-    _tell({"address": cluster.address})
+    nodes = Nodes(*(int(word) for word in sys.argv[1:]))
+    _tell(nodes)
     for line in sys.stdin:
         match line.split():
-            case ["kill", index]:
-                cluster.remove_node(nodes[int(index)], allow_graceful=False)
+            case ["kill", id]:
+                nodes.kill(id)
             case ["add"]:
-                nodes.append(cluster.add_node(**_node(len(nodes), cpus)))
-        _tell({"done": line.strip()})
-    cluster.shutdown()
+                nodes.add()
+            case ["restart"]:
+                nodes.restart()
+        _tell(nodes)
+    nodes.cluster.shutdown()
+
+
+def _tell(nodes: Nodes) -> None:
+    sys.stdout.write(json.dumps(nodes.ids()) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -24,25 +24,36 @@ _ROOT = Path(__file__).parents[2]
 _WITHIN_S = 90.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Nodes:
-    """A cluster of several nodes; `jobs` is the address of its Jobs API."""
+    """A cluster of several nodes; `jobs` is the address of its Jobs API, `ids` its nodes, of which the first is the head."""
 
     process: subprocess.Popen[str]
     jobs: str
+    ids: list[str]
 
-    def kill(self, index: int) -> None:
-        """Takes a node away, 0 the head, as a power loss would."""
-        self._order(f"kill {index}")
+    def kill(self, id: str) -> None:
+        """Takes a node away, as a power loss would."""
+        self._order(f"kill {id}")
 
     def add(self) -> None:
         self._order("add")
 
+    def restart(self) -> None:
+        """Kills the head, and starts another at the same address, with new nodes."""
+        self._order("restart")
+
     def _order(self, line: str) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
-        assert json.loads(self.process.stdout.readline()) == {"done": line}
+        self.ids = _ids(self.process)
+
+
+def _ids(process: subprocess.Popen[str]) -> list[str]:
+    assert process.stdout is not None
+    found: list[str] = json.loads(process.stdout.readline())
+    return found
 
 
 def of_a_terminal() -> dict[str, str]:
@@ -65,9 +76,7 @@ def cluster_nodes(count: int, cpus: int, env: Mapping[str, str]) -> Iterator[Nod
         env=of_a_terminal() | dict(env),
     )
     try:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["address"]
-        yield Nodes(process, f"http://127.0.0.1:{port}")
+        yield Nodes(process, f"http://127.0.0.1:{port}", _ids(process))
     finally:
         process.communicate(timeout=60)  # which closes its standard input
 
