@@ -8,6 +8,7 @@ RaymillError
 ├── MachineError        exit 3   the machine: retried from the last checkpoint
 │   ├── StoreError               a folder or bucket that can't be read or written
 │   ├── TrackerError             MLflow can't be reached or refuses
+│   ├── OutOfMemory              a process needed more than its machine or accelerator has
 │   └── WorkerLost               a process or node died
 ├── Interrupted         exit 130 you: Ctrl-C or SIGTERM; the same command continues
 └── InternalError       exit 70  us: please report it, with the traceback of --debug
@@ -22,6 +23,7 @@ __all__ = [
     "InternalError",
     "Interrupted",
     "MachineError",
+    "OutOfMemory",
     "RaymillError",
     "ResourceError",
     "SpecError",
@@ -79,6 +81,10 @@ class StoreError(MachineError):
 
 class TrackerError(MachineError):
     """MLflow can't be reached, or refused."""
+
+
+class OutOfMemory(MachineError):
+    """A process needed more memory than its machine or accelerator has."""
 
 
 class WorkerLost(MachineError):

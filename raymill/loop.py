@@ -10,8 +10,9 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -23,10 +24,12 @@ from raymill.models import has_batch_statistics, load_weights, parameter_groups
 from raymill.order import EpochOrder, Order
 from raymill.rows import Batch, RowMatrix
 from raymill.schedule import learning_rate_factor
+from raymill.soundness import Soundness, largest_inputs
 from raymill.spec import TrainSpec
 from raymill.world import World
 
 _EVALUATION_ROWS = 8192
+Value = TypeVar("Value")
 Status = Literal["finished", "stopped early", "interrupted"]
 
 
@@ -57,6 +60,17 @@ class Fit:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class Place:
+    """How far this rank has moved, in steps and batches of validation rows, and whether it waits for the others.
+
+    Another thread may read it at any time: a rank that neither moves nor waits is the one that keeps all from going on.
+    """
+
+    moves: int = 0
+    waits: bool = False
+
+
 @dataclass(slots=True, kw_only=True)
 class Progress:
     """Where training is and what it has seen: with the weights and the optimizer, all that a checkpoint holds."""
@@ -79,7 +93,11 @@ class Progress:
 
 @dataclass(kw_only=True)
 class Loop:
-    """One training run in one process: data, model and recipe are given; `fit` does the rest."""
+    """One training run in one process: data, model and recipe are given; `fit` does the rest.
+
+    A rank's part of a step goes through the model in `passes` parts of near-equal size, whose gradients add up: more
+    passes need less memory at a time.
+    """
 
     model: nn.Module
     rows: RowMatrix
@@ -89,6 +107,8 @@ class Loop:
     learning_rate: float
     world: World
     hooks: Hooks
+    passes: int = 1
+    place: Place = field(default_factory=Place)
     progress: Progress = field(default_factory=Progress)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -109,10 +129,11 @@ class Loop:
             fused=True,
         )
         self.saved_at_s = self.hooks.clock()
+        self.soundness = Soundness.on(self.world.device)
 
     def fit(self) -> Fit:
         """Trains from the newest checkpoint to the last epoch, an early stop or an interruption."""
-        self.world.broadcast(list(self.model.state_dict().values()))
+        self._together(self.world.broadcast, list(self.model.state_dict().values()))
         self._restore()
         self._require_same_step()
         while self.progress.epoch < self.recipe.epochs and not self.progress.stopped_early:
@@ -129,6 +150,7 @@ class Loop:
         """Trains the epoch's remaining steps; False when asked to stop before its end."""
         self.model.train()
         before_s, done = self.progress.seconds, self.progress
+        self.soundness.begin(done.step)
         started_s = self.hooks.clock()
         for step in range(done.step, self.order.steps):
             stop = self._train_step(epoch, step)
@@ -144,18 +166,35 @@ class Loop:
         """One global step; True when any rank was asked to stop."""
         self._seed_dropout()
         self._set_learning_rate()
-        batch = self.rows.gather(epoch.step(step), self.world.device)
         rows = self.order.batch_rows(step)
-        loss = self._loss_sum(batch, self.recipe.label_smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss / rows).backward()  # type: ignore[no-untyped-call]
-        loss_sum, stop = self.world.sum_step(self.parameters, loss.detach(), self.hooks.should_stop())
+        loss = self._backward(epoch.step(step), rows)
+        loss_sum, stop = self._together(self.world.sum_step, self.parameters, loss, self.hooks.should_stop())
         if self.recipe.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.gradient_clip)
         self.optimizer.step()
-        self.progress.loss_sum = self.progress.loss_sum + loss_sum.double()
+        self.progress.loss_sum = total = self.progress.loss_sum + loss_sum.double()
+        self.soundness.note(total)
         self.progress.rows += rows
+        self.place.moves += 1
         return stop
+
+    def _backward(self, mine: np.ndarray, rows: int) -> torch.Tensor:
+        """The gradient of this rank's part, `mine (n,)`, of the mean loss over `rows`; returns its summed loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for part in (mine,) if self.passes == 1 else np.array_split(mine, self.passes):
+            loss = self._loss_sum(self.rows.gather(part, self.world.device), self.recipe.label_smoothing)
+            (loss / rows).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        return losses[0] if self.passes == 1 else torch.stack(losses).sum()
+
+    def _together(self, collective: Callable[..., Value], *arguments: Any) -> Value:
+        """Calls what returns only when all ranks have called it."""
+        self.place.waits = True
+        try:
+            return collective(*arguments)
+        finally:
+            self.place.waits = False
 
     def _loss_sum(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
         """The loss summed over a batch's rows: cross-entropy, or squared error in learning units."""
@@ -172,17 +211,18 @@ class Loop:
         """The mean loss over all validation rows of all ranks."""
         self.model.eval()
         total = torch.zeros((), dtype=torch.float64, device=self.world.device)
-        for start in range(0, len(self.validation), _EVALUATION_ROWS):
-            batch = self.validation.span(start, start + _EVALUATION_ROWS, self.world.device)
-            total += self._loss_sum(batch)
-        loss, rows = self.world.sums([float(total), float(len(self.validation))])
+        size = max(1, _EVALUATION_ROWS // self.passes)
+        for start in range(0, len(self.validation), size):
+            total += self._loss_sum(self.validation.span(start, start + size, self.world.device))
+            self.place.moves += 1
+        loss, rows = self._together(self.world.sums, [float(total), float(len(self.validation))])
         return loss / rows
 
     def _finish_epoch(self, validation_loss: float) -> None:
         """Reports the epoch, keeps the best weights and decides on an early stop."""
         done = self.progress
+        self._refuse_nan(validation_loss)
         train_loss = float(done.loss_sum) / done.rows
-        self._refuse_nan(train_loss, validation_loss)
         if validation_loss < done.best_loss:
             done.best_loss, done.best_epoch = validation_loss, done.epoch + 1
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
@@ -205,12 +245,24 @@ class Loop:
             seconds=done.seconds,
         )
 
-    def _refuse_nan(self, train_loss: float, validation_loss: float) -> None:
-        if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-            raise DataError(
-                f"The loss became {train_loss} in epoch {self.progress.epoch + 1}, step {self.progress.global_step}.",
-                "Lower train.optimizer.lr or set train.gradient_clip=1.0; look for extreme values in the features.",
-            )
+    def _refuse_nan(self, validation_loss: float = 0.0) -> None:
+        """Raises DataError, on all ranks at once, when a loss of this epoch is no number: no such state is kept."""
+        done, loss = self.progress, float(self.progress.loss_sum)
+        if math.isfinite(loss) and math.isfinite(validation_loss):
+            return
+        if math.isfinite(loss):
+            what = f"The validation loss became {validation_loss} after step {done.global_step}"
+            matrix, rows = self.validation, np.arange(len(self.validation))
+        else:
+            step = done.global_step - done.step + self.soundness.unsound_step + 1
+            what = f"The loss became {loss} in step {step}"
+            matrix, rows = self.rows, self.soundness.suspects(self.order.epoch(done.epoch))
+        inputs = self._together(largest_inputs, matrix, rows, self.world.maxima)
+        raise DataError(
+            f"{what}, epoch {done.epoch + 1}; its largest inputs, in standard deviations: {inputs}.",
+            "Correct such cells or leave the column out (features.ignore); else lower train.optimizer.lr, or set "
+            "train.gradient_clip=1.0.",
+        )
 
     def _seed_dropout(self) -> None:
         """Makes dropout a function of (seed, step, rank), so that a resumed step draws what it would have drawn."""
@@ -234,6 +286,7 @@ class Loop:
 
     def _save(self) -> None:
         """Rank 0 writes a checkpoint; all ranks hold the same state, so nobody waits for it but at the next step."""
+        self._refuse_nan()
         if self.world.leads and self.hooks.checkpoints is not None:
             self.hooks.flush()
             self.hooks.checkpoints.write(self._checkpoint())
@@ -273,7 +326,7 @@ class Loop:
     def _require_same_step(self) -> None:
         """Ranks each read the newest checkpoint; another writer in that moment must not set them apart."""
         step = self.progress.global_step
-        total, squares = self.world.sums([step, step**2])
+        total, squares = self._together(self.world.sums, [step, step**2])
         if squares * self.world.size != total**2:
             raise MachineError(
                 f"The ranks restored different checkpoints; rank {self.world.rank} has step {step}.",

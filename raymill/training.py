@@ -6,7 +6,7 @@ import datetime
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,14 @@ import torch
 
 from raymill.bundle import Bundle
 from raymill.checkpoint import Checkpoints
-from raymill.errors import RaymillError, SpecError
+from raymill.errors import OutOfMemory, RaymillError, SpecError
 from raymill.history import HistoryWriter
 from raymill.loggable import scrubbed, without_userinfo
-from raymill.loop import Fit, Hooks, Loop
+from raymill.loop import Fit, Hooks, Loop, Place
 from raymill.metrics import measure
 from raymill.models import build_model, default_learning_rate, is_from_imported_code
 from raymill.order import Order
+from raymill.out_of_memory import is_out_of_memory
 from raymill.predictor import scores_of
 from raymill.prepared import Prepared
 from raymill.rows import RowMatrix
@@ -34,20 +35,28 @@ _EVALUATION_ROWS = 8192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """All that a rank is told: the resolved spec, where the prepared dataset is, and the tracked run's id."""
+    """All that a rank is told: the resolved spec, where the prepared dataset is, and the tracked run's id.
+
+    In `passes` parts its share of a step goes through the model.
+    """
 
     spec: Spec
     dataset_uri: str
     run_id: str
     git_commit: str | None = None
+    passes: int = 1
 
 
 def train_rank(
-    assignment: Assignment, say: Callable[[str], None] = lambda text: None, asked: threading.Event | None = None
+    assignment: Assignment,
+    say: Callable[[str], None] = lambda text: None,
+    asked: threading.Event | None = None,
+    watched: Callable[[Place], AbstractContextManager[None]] = lambda place: nullcontext(),
 ) -> Fit:
     """Trains this process's share of a run; rank 0 leaves the bundle and then the run's manifest in the store.
 
-    Raises DataError, SpecError, StoreError; an interrupted fit leaves a checkpoint and no manifest.
+    `watched` is around the loop, whose place it may tell to whoever watches the ranks.
+    Raises DataError, SpecError, StoreError, OutOfMemory; an interrupted fit leaves a checkpoint and no manifest.
     """
     spec, prepared = assignment.spec, Prepared.open(assignment.dataset_uri)
     run = Run.of(spec, prepared)
@@ -62,8 +71,9 @@ def train_rank(
             say=say,
             should_stop=should_stop,
         )
-        loop = assemble(spec, prepared, world, hooks)
-        fit = _fit(loop, spec)
+        loop = assemble(spec, prepared, world, hooks, assignment.passes)
+        with watched(loop.place):
+            fit = _fit(loop, spec)
     history.close()
     if world.leads and fit.status != "interrupted":
         _conclude(assignment, prepared, run, loop, fit)
@@ -71,12 +81,14 @@ def train_rank(
 
 
 def _fit(loop: Loop, spec: Spec) -> Fit:
-    """Fits; what the user's own network raises on the way is the user's, and never retried."""
+    """Fits; what the user's own network raises on the way is the user's, and never retried, but for lack of memory."""
     try:
         return loop.fit()
     except RaymillError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise _starved(loop, error) from error
         if not is_from_imported_code(spec.model, error):
             raise
         raise SpecError(
@@ -86,7 +98,18 @@ def _fit(loop: Loop, spec: Spec) -> Fit:
         ) from error
 
 
-def assemble(spec: Spec, prepared: Prepared, world: World, hooks: Hooks) -> Loop:
+def _starved(loop: Loop, error: Exception) -> OutOfMemory:
+    where = "its accelerator" if loop.world.device.type == "cuda" else "its machine"
+    rows = -(-loop.recipe.batch_size // (loop.world.size * loop.passes))
+    return OutOfMemory(
+        f"Rank {loop.world.rank} needed more memory than {where} has by step {loop.progress.global_step + 1}, with "
+        f"about {rows:,} rows at a time: {' '.join(str(error).split())[:200].rstrip('.') or type(error).__name__}.",
+        "Lower train.batch_size, use more train.workers or a smaller model, or machines with more memory; the same "
+        "command continues.",
+    )
+
+
+def assemble(spec: Spec, prepared: Prepared, world: World, hooks: Hooks, passes: int = 1) -> Loop:
     """A loop over this rank's rows of a prepared dataset, its network freshly initialised from the seed."""
     dtype = torch.float64 if spec.train.precision == "float64" else torch.float32
     place = {"rank": world.rank, "world_size": world.size}
@@ -102,6 +125,7 @@ def assemble(spec: Spec, prepared: Prepared, world: World, hooks: Hooks) -> Loop
         learning_rate=spec.train.optimizer.lr or default_learning_rate(spec.model, prepared.task),
         world=world,
         hooks=hooks,
+        passes=passes,
     )
 
 

@@ -39,6 +39,14 @@ class World:
         dist.all_reduce(total)
         return [float(value) for value in total.tolist()]
 
+    def maxima(self, values: Sequence[float]) -> list[float]:
+        """The largest of each value over all ranks, in float64."""
+        if self.size == 1:
+            return list(values)
+        largest = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return [float(value) for value in largest.tolist()]
+
     def sum_step(
         self, parameters: Sequence[torch.nn.Parameter], loss: torch.Tensor, stop: bool
     ) -> tuple[torch.Tensor, bool]:

@@ -41,6 +41,7 @@ class Training:
     checkpoints: Checkpoints | None = None
     stop_at: int | None = None
     size: int = 1
+    passes: int = 1
     clock: Callable[[], float] = time.monotonic
     epochs: list[EpochRecord] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -59,7 +60,7 @@ class Training:
             should_stop=self._should_stop,
             clock=self.clock,
         )
-        return assemble(self.spec, self.prepared, self._world(), hooks)
+        return assemble(self.spec, self.prepared, self._world(), hooks, self.passes)
 
     def _world(self) -> World:
         """The process group's, or one that only claims to be larger."""

@@ -13,7 +13,7 @@ import torch
 
 from raymill.checkpoint import Checkpoints
 from raymill.errors import DataError, SpecError, UserError
-from raymill.loop import Fit
+from raymill.loop import Fit, Loop
 from raymill.store import Store
 from tests.fakes import FakePrepared
 from tests.recipes import Training, spec_of
@@ -43,6 +43,7 @@ def training(
     checkpoints: Checkpoints | None = None,
     stop_at: int | None = None,
     size: int = 1,
+    passes: int = 1,
     **train: Any,
 ) -> Training:
     return Training(
@@ -51,6 +52,7 @@ def training(
         checkpoints=checkpoints,
         stop_at=stop_at,
         size=size,
+        passes=passes,
     )
 
 
@@ -216,9 +218,43 @@ def test_a_training_that_stopped_early_stays_stopped(checkpoints: Checkpoints) -
 
 
 def test_a_loss_that_is_no_number_is_the_users_to_mend() -> None:
-    with pytest.raises(DataError, match=r"The loss became (nan|inf) in epoch 1") as caught:
+    with pytest.raises(DataError, match=r"The loss became (nan|inf) in step 1, epoch 1") as caught:
         training({"import": "tests.networks.exploding"}, precision="float32").run()
     assert "lr" in caught.value.fix
+
+
+def test_the_step_whose_loss_is_no_number_is_named_with_its_largest_inputs(checkpoints: Checkpoints) -> None:
+    found = training(checkpoints=checkpoints, checkpoint_every=1)
+    assembled = found._loop
+
+    def with_a_huge_cell() -> Loop:
+        loop = assembled()
+        row = loop.order.epoch(0).step(2)[0]
+        numbers = loop.rows.words[row, :3].view(torch.float32)
+        numbers[1] = torch.inf
+        return loop
+
+    found._loop = with_a_huge_cell
+    with pytest.raises(DataError, match=r"The loss became nan in step 3, epoch 1; .* deviations: b inf, ") as caught:
+        found.run()
+    assert "features.ignore" in caught.value.fix
+    newest, _ = checkpoints.newest()
+    assert newest is not None and newest.step == 2
+    assert all(torch.isfinite(tensor).all() for tensor in newest.tensors.values())
+
+
+@pytest.mark.parametrize("passes", [2, 7, 300])
+def test_a_step_in_several_passes_is_the_same_step(passes: int) -> None:
+    whole, parts = training(), training(passes=passes)
+    assert whole.run().status == parts.run().status
+    assert np.allclose(whole.losses, parts.losses, rtol=1e-12, atol=0)
+
+
+def test_what_the_ranks_are_doing_can_be_seen_from_outside() -> None:
+    found = training()
+    found.run()
+    assert not found.loop.place.waits
+    assert found.loop.place.moves == 3 * (STEPS + 1)  # a batch of validation rows each epoch
 
 
 def test_batch_norm_is_refused_above_one_worker() -> None:
