@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +25,28 @@ class Checkpoint:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What it took to write a checkpoint."""
+
+    seconds: float = 0.0
+    size_bytes: int = 0
+
+
 class Checkpoints:
-    """The checkpoints of one run, in a folder of the store; the newest two are kept."""
+    """The checkpoints of one run, in a folder of the store; the newest two are kept.
+
+    `saved` is of the newest that was written by this value.
+    """
 
     def __init__(self, store: Store, folder: str) -> None:
         self.store = store
         self.folder = folder
+        self.saved = Saved()
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Writes a checkpoint whole, then removes the older ones."""
+        started_s = time.perf_counter()
         # Cloned, since safetensors refuses tensors that share memory, as tied weights do.
         tensors = {name: t.clone(memory_format=torch.contiguous_format) for name, t in checkpoint.tensors.items()}
         facts = json.dumps(checkpoint.facts)
@@ -40,6 +54,7 @@ class Checkpoints:
         self.store.write_bytes(f"{self.folder}/{name_of(checkpoint.step, data)}", data)
         for old in self._names()[:-_KEEP]:
             self.store.delete(old)
+        self.saved = Saved(seconds=time.perf_counter() - started_s, size_bytes=len(data))
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
         """The newest checkpoint that verifies, and the names of newer ones that did not.

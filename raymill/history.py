@@ -39,6 +39,9 @@ class EpochRecord:
     rows_per_s: float
     seconds: float
     at_s: float = field(default_factory=time.time)  # Unix time of its end
+    steps: int = 0  # 0 in histories of before it was kept
+    checkpoint_s: float = 0.0  # how long the newest checkpoint took to write; 0 before there is one
+    checkpoint_bytes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

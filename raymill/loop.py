@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from raymill.checkpoint import Checkpoint, Checkpoints
+from raymill.checkpoint import Checkpoint, Checkpoints, Saved
 from raymill.errors import DataError, MachineError, UserError
 from raymill.history import EpochRecord
 from raymill.models import has_batch_statistics, load_weights, parameter_groups
@@ -234,6 +234,7 @@ class Loop:
 
     def _record(self, train_loss: float, validation_loss: float) -> EpochRecord:
         done = self.progress
+        saved = self.hooks.checkpoints.saved if self.hooks.checkpoints else Saved()
         return EpochRecord(
             epoch=done.epoch + 1,
             step=done.global_step,
@@ -243,6 +244,9 @@ class Loop:
             rows=done.rows,
             rows_per_s=done.rows / max(done.seconds, 1e-9),
             seconds=done.seconds,
+            steps=self.order.steps,
+            checkpoint_s=saved.seconds,
+            checkpoint_bytes=saved.size_bytes,
         )
 
     def _refuse_nan(self, validation_loss: float = 0.0) -> None:

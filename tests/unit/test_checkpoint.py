@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from raymill.checkpoint import Checkpoint, Checkpoints
+from raymill.checkpoint import Checkpoint, Checkpoints, Saved
 from raymill.errors import StoreError
 from raymill.store import Store
 
@@ -41,6 +41,13 @@ def test_a_checkpoint_comes_back_as_it_was(checkpoints: Checkpoints) -> None:
     found, torn = checkpoints.newest()
     assert found is not None and (found.step, found.facts, torn) == (42, facts, [])
     assert all(torch.equal(found.tensors[name], tensors[name]) for name in tensors)
+
+
+def test_what_the_newest_took_to_write_is_known(checkpoints: Checkpoints) -> None:
+    assert checkpoints.saved == Saved()
+    checkpoints.write(checkpoint(10))
+    assert checkpoints.saved.size_bytes == names(checkpoints)[0].stat().st_size
+    assert checkpoints.saved.seconds > 0
 
 
 def test_the_newest_two_are_kept(checkpoints: Checkpoints) -> None:

@@ -79,6 +79,12 @@ def test_a_record_of_another_version_names_its_object(store: Store) -> None:
         read_history(store, "history")
 
 
+def test_a_record_of_before_checkpoints_were_counted_is_read(store: Store) -> None:
+    old = {name: value for name, value in record(1).to_json().items() if not name.startswith(("checkpoint_", "steps"))}
+    store.write_json("history/000001.json", [old])
+    assert read_history(store, "history") == [record(1)]
+
+
 def test_no_history_is_an_empty_history(store: Store) -> None:
     assert read_history(store, "history") == []
 

@@ -326,3 +326,12 @@ def test_a_record_says_the_learning_rate_of_its_last_step() -> None:
     found = training(optimizer={"lr": 0.01}, schedule={"type": "constant", "warmup": 0.0})
     found.run()
     assert [record.lr for record in found.epochs] == pytest.approx([0.01] * 3)
+
+
+def test_a_record_says_its_steps_and_what_the_newest_checkpoint_took(checkpoints: Checkpoints) -> None:
+    found = training(epochs=2, checkpoints=checkpoints, checkpoint_every=STEPS + 1)
+    found.run()
+    first, second = found.epochs
+    assert (first.steps, second.steps) == (STEPS, STEPS)
+    assert (first.checkpoint_s, first.checkpoint_bytes) == (0.0, 0)
+    assert second.checkpoint_s > 0 and second.checkpoint_bytes > 0
