@@ -111,6 +111,7 @@ def _score(spec: Spec, prepared: Prepared, scorers: tuple[Scorer, ...], uri: str
     with console.progress("evaluate ", prepared.raw_test.rows) as bar:
         for scored in each(ScoreShard.__call__, pieces):
             rows += scored
+            console.meter.worked(scored)
             bar.reach(rows, f"{rows:,} rows scored")
     if rows != prepared.raw_test.rows:
         raise InternalError(

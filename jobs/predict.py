@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from cluster.meters import metered
 from cluster.pieces import each
 from raymill.bundle import Bundle
 from raymill.console import Console
@@ -54,7 +55,8 @@ def predict(spec: Spec, input: str, output: str, console: Console) -> Predicted:
     champion = _champion(spec)
     source = Source.open(_uri(input), Store(spec.store))
     _require_key(spec, source)
-    return score(source, champion, spec.data.key, Store(_uri(output)), console)
+    with metered(console, spec=spec.name, command="predict"):
+        return score(source, champion, spec.data.key, Store(_uri(output)), console)
 
 
 def score(source: Source, version: Version, key: tuple[str, ...], output: Store, console: Console) -> Predicted:
@@ -94,6 +96,7 @@ def _score(source: Source, version: Version, key: tuple[str, ...], output: Store
     with console.progress("predict  ", len(pieces)) as bar:
         for done, scored in enumerate(each(PredictPiece.__call__, pieces), start=1):
             rows += scored
+            console.meter.worked(scored)
             bar.reach(done, f"{rows:,} rows")
     return rows
 

@@ -125,7 +125,7 @@ def _freeze_split(spec: Spec, source: Source, console: Console) -> Split:
 def _scan(spec: Spec, source: Source, split: Split, console: Console) -> Scan:
     """Scans every piece; DataError where a split has no rows."""
     look = functools.partial(scan, task=spec.task, split=split)
-    seen = functools.reduce(Scan.merge, _pass(look, source.pieces, "scanning", console))
+    seen = functools.reduce(Scan.merge, _pass(look, source.pieces, "scanning", console, _rows_scanned))
     known = sum(seen.census.rows)
     if not known:
         raise DataError(
@@ -167,17 +167,33 @@ def _write(source: Source, recipe: Recipe, store: Store, console: Console) -> li
     """Writes every piece's shards; leaves nothing behind where the data is at fault."""
     work = functools.partial(write_once, recipe=recipe, store=store)
     try:
-        return list(_pass(work, source.pieces, "writing", console))
+        return list(_pass(work, source.pieces, "writing", console, _rows_written))
     except UserError:
         store.delete("")
         raise
 
 
-def _pass(work: Callable[[Piece], Answer], pieces: Sequence[Piece], label: str, console: Console) -> Iterator[Answer]:
+def _pass(
+    work: Callable[[Piece], Answer],
+    pieces: Sequence[Piece],
+    label: str,
+    console: Console,
+    rows: Callable[[Answer], int] = lambda answer: 0,
+) -> Iterator[Answer]:
+    """Works on every piece; `rows` says how many of the source an answer stands for, where they are counted."""
     with console.progress(f"prepare   {label}", len(pieces)) as bar:
         for done, answer in enumerate(each(work, pieces), start=1):
+            console.meter.worked(rows(answer))
             bar.reach(done)
             yield answer
+
+
+def _rows_scanned(seen: Scan) -> int:
+    return seen.summary.rows
+
+
+def _rows_written(written: Written) -> int:
+    return sum(written.census.rows)
 
 
 def _infos(written: Sequence[Written], task: Task) -> dict[str, SplitInfo]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cluster.endpoint import Endpoint
 from cluster.front import Front
+from cluster.meters import metered
 from cluster.session import check_resources
 from jobs.deploy import deploy
 from jobs.evaluate import comparable_champion, evaluate
@@ -19,7 +20,7 @@ from raymill.console import Console
 from raymill.evaluation import Evaluation
 from raymill.models import require_importable
 from raymill.prepared import Prepared
-from raymill.run import Trained
+from raymill.run import Run, Trained
 from raymill.spec import Spec
 
 STEPS = ("prepare", "train", "evaluate", "promote", "deploy")
@@ -38,6 +39,11 @@ class Walk:
     front: Front | None = None
     endpoint: Endpoint | None = None
     elapsed_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def run(self) -> str:
+        """The name of the run that its steps work on; none before its rows are prepared."""
+        return Run.of(self.spec, self.prepared).name if "prepare" in self.elapsed_s else ""
 
     def prepare(self) -> None:
         self.prepared = prepare(self.spec, self.console)
@@ -86,7 +92,8 @@ def walk(spec: Spec, last: str, console: Console) -> Walk:
         walked.front = Front.start(spec.serve)
     for step in STEPS[: STEPS.index(last) + 1]:
         started_s = time.monotonic()
-        getattr(walked, step)()
+        with metered(console, spec=spec.name, command=step, run=walked.run):
+            getattr(walked, step)()
         walked.elapsed_s[step] = time.monotonic() - started_s
     return walked
 

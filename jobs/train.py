@@ -111,6 +111,7 @@ def _followed(run: Run, spec: Spec, tracked: TrackedRun, console: Console) -> It
     with console.progress("train    ", spec.train.epochs) as bar:
 
         def show(record: EpochRecord) -> None:
+            console.meter.epoch(record)
             losses = f"loss {record.train_loss:.4f} validation {record.validation_loss:.4f}"
             bar.reach(record.epoch, f"epoch {record.epoch} {losses} {record.rows_per_s:,.0f} rows/s")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from raymill.loggable import without_userinfo
+from raymill.meter import Meter
 
 _REDRAW_EVERY_S = 0.1
 _LINE_EVERY_S = 10.0
@@ -17,11 +18,15 @@ _BAR_CELLS = 24
 
 
 class Console:
-    """Writes lines to one stream; a progress bar redraws itself on a terminal and is a line every 10 s elsewhere."""
+    """Writes lines to one stream; a progress bar redraws itself on a terminal and is a line every 10 s elsewhere.
+
+    Its meter hears the numbers of the job that it is handed to.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
+        self.meter = Meter()
 
     def say(self, text: str) -> None:
         """Prints one finished line; no URI in it shows a password."""

@@ -84,6 +84,10 @@ def test_mlflow_is_imported_in_two_places_only() -> None:
     assert {module.name for module in all_modules() if "mlflow" in module.imported_tops} == MLFLOW_ONLY_IN
 
 
+def test_metrics_are_given_to_ray_in_one_place_only() -> None:
+    assert [m.name for m in all_modules() if "ray.util.metrics" in m.imports] == ["cluster.meters"]
+
+
 def touches_files(module: Module) -> bool:
     imports = {name for name in module.imports if any(name == f or name.startswith(f"{f}.") for f in FILE_MODULES)}
     return bool(imports or module.calls & FILE_CALLS or any(map(PATH_CALLS.search, module.called)))
