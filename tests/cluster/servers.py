@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,11 +23,12 @@ from tests.s3.server import ADMIN, Server
 
 _ROOT = Path(__file__).parents[2]
 _WITHIN_S = 90.0
+_ON_SMALL_DISK = 'mount -t tmpfs -o size=256m tmpfs "$TMPDIR" && exec "$@"'
 
 
 @dataclass
 class Nodes:
-    """A cluster of several nodes; `jobs` is the address of its Jobs API, `ids` its nodes, of which the first is the head."""
+    """A cluster of several nodes; `jobs` is the address of its Jobs API, `ids` are its nodes', the head's first."""
 
     process: subprocess.Popen[str]
     jobs: str
@@ -42,6 +44,16 @@ class Nodes:
     def restart(self) -> None:
         """Kills the head, and starts another at the same address, with new nodes."""
         self._order("restart")
+
+    def notice(self, id: str, seconds: float) -> None:
+        """Tells the cluster that a node will be taken away, as a cloud does."""
+        self._order(f"notice {id} {seconds}")
+
+    def fill_disk(self) -> None:
+        self._order("fill")
+
+    def free_disk(self) -> None:
+        self._order("free")
 
     def _order(self, line: str) -> None:
         assert self.process.stdin is not None
@@ -65,20 +77,23 @@ def of_a_terminal() -> dict[str, str]:
 
 @contextlib.contextmanager
 def cluster_nodes(count: int, cpus: int, env: Mapping[str, str]) -> Iterator[Nodes]:
+    """A cluster whose disk for temporary files, Ray's among them, is small, its own, and vanishes with it."""
     port = free_port()
     command = [sys.executable, str(_ROOT / "tests/cluster/nodes.py"), *map(str, (count, cpus, port))]
+    disk = tempfile.mkdtemp(prefix="disk-")
     process = subprocess.Popen(
-        command,
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", _ON_SMALL_DISK, "sh", *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env=of_a_terminal() | dict(env),
+        env=of_a_terminal() | dict(env) | {"TMPDIR": disk},
     )
     try:
         yield Nodes(process, f"http://127.0.0.1:{port}", _ids(process))
     finally:
         process.communicate(timeout=60)  # which closes its standard input
+        Path(disk).rmdir()
 
 
 @contextlib.contextmanager
