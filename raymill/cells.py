@@ -69,6 +69,11 @@ def is_supported(dtype: pa.DataType) -> bool:
     return _is_text(dtype) or _is_number(dtype) or _is_time(dtype)
 
 
+def is_plain_number(dtype: pa.DataType) -> bool:
+    """Whether cells of an Arrow type are integers or floats."""
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
+
+
 def has_text(dtype: pa.DataType) -> bool:
     """Whether cells of an Arrow type have a text at all, as those of lists and structs don't."""
     try:
@@ -183,6 +188,11 @@ def _decimal_texts(values: pa.Array) -> pa.Array:
 def _booleans(values: pa.Array) -> pa.Array:
     if pa.types.is_boolean(values.type):
         return values
+    if is_plain_number(values.type):
+        numbers = _numbers(values)
+        if pc.all(pc.is_in(numbers, value_set=pa.array([0.0, 1.0, None]))).as_py() is False:
+            raise pa.ArrowInvalid("neither 0 nor 1")
+        return pc.equal(numbers, 1.0)
     words = pc.utf8_lower(_texts(values))
     true = pc.is_in(words, value_set=pa.array(_TRUE))
     known = pc.or_(true, pc.is_in(words, value_set=pa.array((*_FALSE, None))))

@@ -29,12 +29,10 @@ class NumberStatistics:
     quantiles: Quantiles
 
     @classmethod
-    def of(cls, numbers: pa.Array, counts: np.ndarray) -> NumberStatistics:
+    def of(cls, numbers: pa.Array, counts: np.ndarray, *, whole: bool) -> NumberStatistics:
         """Of distinct numbers or nulls, `(n,) float64`, each in `counts` train rows."""
         values = numbers.to_numpy(zero_copy_only=False)
-        present = ~np.isnan(values)
-        whole = bool(np.all(values[present] == np.floor(values[present])))
-        present &= counts > 0
+        present = ~np.isnan(values) & (counts > 0)
         values, weights = values[present], counts[present]
         count = int(weights.sum())
         with np.errstate(over="ignore", invalid="ignore"):
@@ -75,6 +73,12 @@ class NumberStatistics:
     def sd(self) -> float:
         """The standard deviation of the population; 0 when there is no row."""
         return float(np.sqrt(self.m2 / self.count)) if self.count else 0.0
+
+
+def are_whole(numbers: pa.Array) -> bool:
+    """Whether all numbers of a column, `(rows,) float64`, but the missing ones are whole."""
+    values = numbers.to_numpy(zero_copy_only=False)
+    return bool(np.all((values == np.floor(values)) | np.isnan(values)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

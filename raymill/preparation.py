@@ -19,6 +19,7 @@ from raymill.cells import BadCell, plain, read, texts
 from raymill.class_rows import ClassRows
 from raymill.piece import Piece
 from raymill.prepared import Shard, shard_table, write_shard
+from raymill.row_hash import hash_rows
 from raymill.schema import Schema
 from raymill.spec import TaskSpec
 from raymill.split import SPLITS, Census, Split
@@ -103,9 +104,10 @@ def scan(piece: Piece, task: TaskSpec, split: Split) -> Scan:
     with piece.naming():
         table = piece.read()
         known = _has_target(task, table)
-        splits = split.assign(table)
+        hashes = hash_rows(table.columns, table.num_rows)
+        splits = split.assign(table, hashes)
         return Scan(
-            census=_census(table, known, splits),
+            census=Census.of(hashes[known], splits[known]),
             summary=TableSummary.of(table, known & (splits == 0)),
             classes=_class_rows(task, table, known, splits),
             piece_rows=(table.num_rows,),
@@ -116,7 +118,8 @@ def identities(piece: Piece, task: TaskSpec, split: Split) -> np.ndarray:
     """The smallest 1,000 identities, by which a split keeps rows together, of a piece's rows with a target."""
     with piece.naming():
         table = piece.read()
-        return np.unique(split.identities(table)[_has_target(task, table)])[:MOST_IDENTITIES]
+        found = split.identities(table, hash_rows(table.columns, table.num_rows))
+        return np.unique(found[_has_target(task, table)])[:MOST_IDENTITIES]
 
 
 def write_once(piece: Piece, recipe: Recipe, store: Store) -> Written:
@@ -136,8 +139,9 @@ def write(piece: Piece, recipe: Recipe, store: Store) -> Written:
     with piece.naming():
         table = piece.read()
         values, known = encode_target(recipe.task, table[recipe.task.target])
-        splits = np.where(known, recipe.split.assign(table), np.int8(-1))
-        census = _census(table, known, splits)
+        hashes = hash_rows(table.columns, table.num_rows)
+        splits = np.where(known, recipe.split.assign(table, hashes), np.int8(-1))
+        census = Census.of(hashes[known], splits[known])
         features = recipe.transform.apply(recipe.schema.conform(table))
     regression = recipe.task.kind == "regression"
     target = recipe.task.standardise(values) if regression else values.astype(np.int32)
@@ -157,10 +161,6 @@ def _count(values: np.ndarray, task: Task) -> list[int]:
     indices = values.astype(np.int64) if task.kind == "classification" else np.zeros(0, np.int64)
     counts: list[int] = np.bincount(indices, minlength=len(task.classes)).tolist()
     return counts
-
-
-def _census(table: pa.Table, known: np.ndarray, splits: np.ndarray) -> Census:
-    return Census.of(table.filter(pa.array(known)), splits[known])
 
 
 def _class_rows(task: TaskSpec, table: pa.Table, known: np.ndarray, splits: np.ndarray) -> ClassRows:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 POINTS = 2_048
 EXACT_CATEGORIES = 20_000
+MANY_CELLS = 2 * EXACT_CATEGORIES
 KEPT_CATEGORIES = 10_000
 KEPT_SINGLES = 2_048
 CATEGORY_BYTES = 1 << 19
@@ -36,8 +37,9 @@ class Quantiles:
     @classmethod
     def of(cls, values: np.ndarray, weights: np.ndarray) -> Quantiles:
         """The sketch of finite values, each there `weights` times, in any order."""
-        order = np.argsort(values)
-        values, weights = values[order], weights[order]
+        if np.any(values[1:] < values[:-1]):
+            order = np.argsort(values)
+            values, weights = values[order], weights[order]
         first = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
         if len(first) < len(values):
             values, weights = values[first], np.add.reduceat(weights, first)
@@ -69,7 +71,7 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Categories:
-    """How often each text occurs: `texts` in order of first appearance, `counts (n,) int64`.
+    """How often each text occurs: `texts` in the order they were given, `counts (n,) int64`.
 
     `count` is exact. Once `overflowed`, a count may miss what a piece had of a text that was not among its most
     frequent (ties go to the text seen first).
@@ -81,12 +83,16 @@ class Categories:
     overflowed: bool
 
     @classmethod
-    def of(cls, texts: pa.Array, counts: np.ndarray, *, overflowed: bool = False) -> Categories:
-        """The counts of texts, of which a few may repeat; nulls and texts with a count of 0 are left out."""
+    def of(cls, texts: pa.Array, counts: np.ndarray, *, unlisted: int = 0, overflowed: bool = False) -> Categories:
+        """The counts of texts, of which a few may repeat; nulls and texts with a count of 0 are left out.
+
+        `unlisted` says how many more there are of other texts, none of them among the most frequent.
+        """
         present = (counts > 0) & texts.is_valid().to_numpy(zero_copy_only=False)
         texts, counts = texts.filter(pa.array(present)), counts[present]
-        count, much = int(counts.sum()), len(texts) > 2 * EXACT_CATEGORIES
-        if much:
+        count = int(counts.sum()) + unlisted
+        much = len(texts) > MANY_CELLS or unlisted > 0
+        if len(texts) > MANY_CELLS:
             # Grouping 500,000 texts takes longer than all else; the few variants lost here were rare ones.
             texts, counts = _heaviest(texts, counts)
         encoded = texts.dictionary_encode()
@@ -121,11 +127,16 @@ class Categories:
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
 
 
+def most_frequent(counts: np.ndarray) -> np.ndarray:
+    """The places of the 10,000 highest counts, of those of 1 the first 2,048, highest first and ties as they lie."""
+    repeated = np.flatnonzero(counts > 1)
+    repeated = repeated[np.argsort(-counts[repeated], kind="stable")]
+    return np.concatenate([repeated, np.flatnonzero(counts == 1)[:KEPT_SINGLES]])[:KEPT_CATEGORIES]
+
+
 def _heaviest(texts: pa.Array, counts: np.ndarray) -> tuple[pa.Array, np.ndarray]:
     """The most frequent texts that fit, in the order they had."""
-    order = np.argsort(-counts, kind="stable")[:KEPT_CATEGORIES]
-    singles = counts[order] == 1
-    order = order[~singles | (np.cumsum(singles) <= KEPT_SINGLES)]
+    order = most_frequent(counts)
     lengths = pc.binary_length(texts).to_numpy()[order]
     kept = np.sort(order[np.cumsum(lengths, dtype=np.int64) <= CATEGORY_BYTES])
     return texts.take(pa.array(kept)), counts[kept]
@@ -141,6 +152,11 @@ class Distinct:
     def of(cls, texts: pa.Array) -> Distinct:
         """The sketch of texts that may repeat; nulls are left out."""
         return cls(hashes=_smallest(_hash(texts.drop_null())))
+
+    @classmethod
+    def of_numbers(cls, values: np.ndarray) -> Distinct:
+        """The sketch of numbers of 64 bits, which merges with those of numbers only."""
+        return cls(hashes=_smallest(_mixed(_mixed(values.view(np.uint64), _MIX), _MIX)))
 
     def merge(self, other: Distinct) -> Distinct:
         return Distinct(hashes=_smallest(np.concatenate([self.hashes, other.hashes])))

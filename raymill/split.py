@@ -52,18 +52,19 @@ class Split:
             cuts=cuts,
         )
 
-    def assign(self, table: pa.Table) -> np.ndarray:
-        """An index into SPLITS for each row of a raw table, `(rows,) int8`."""
+    def assign(self, table: pa.Table, hashes: np.ndarray) -> np.ndarray:
+        """An index into SPLITS for each row of a raw table `(rows,) int8`, given the rows' hashes `(rows,) uint64`."""
         if self.cuts is not None and self.column is not None:
             return self.cuts.assign(table[self.column], self.column)
-        places = uniform(self.identities(table), self.seed)
+        places = uniform(self.identities(table, hashes), self.seed)
         return np.searchsorted([self.train, self.train + self.validation], places, side="right").astype(np.int8)
 
-    def identities(self, table: pa.Table) -> np.ndarray:
-        """What keeps rows together, `(rows,) uint64`: a hash of the group, of the key, or of the whole row."""
+    def identities(self, table: pa.Table, hashes: np.ndarray) -> np.ndarray:
+        """What keeps rows together, `(rows,) uint64`: a hash of the group, of the key, or that of the whole row."""
         keys = self.key if self.column is None else (self.column,)
-        columns = [_identity(table[name], name) for name in keys] if keys else table.columns
-        return hash_rows(columns, table.num_rows)
+        if not keys:
+            return hashes
+        return hash_rows([_identity(table[name], name) for name in keys], table.num_rows)
 
     def to_json(self) -> dict[str, Any]:
         """What the manifest says of the split, but for its fingerprint."""
@@ -89,9 +90,8 @@ class Census:
     mark: int = 0
 
     @classmethod
-    def of(cls, table: pa.Table, splits: np.ndarray) -> Census:
-        """Counts a table's rows by their split `(rows,) int8`, and sums hashes of whole row and split."""
-        hashes = hash_rows(table.columns, table.num_rows)
+    def of(cls, hashes: np.ndarray, splits: np.ndarray) -> Census:
+        """Counts rows by their split `(rows,) int8`, and sums hashes of whole row, `(rows,) uint64`, and split."""
         mark = int(mix(hashes + splits.astype(np.uint64)).sum(dtype=np.uint64))
         train, validation, test = np.bincount(splits, minlength=len(SPLITS)).tolist()
         return cls(rows=(train, validation, test), mark=mark)

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raymill.cells import KINDS, BadCell, is_supported, plain, read, texts
+from raymill.cells import KINDS, BadCell, is_plain_number, is_supported, plain, read, texts
 from raymill.errors import DataError
-from raymill.kind_statistics import BooleanStatistics, NumberStatistics, TimestampStatistics
-from raymill.sketch import Categories, Distinct
+from raymill.kind_statistics import BooleanStatistics, NumberStatistics, TimestampStatistics, are_whole
+from raymill.sketch import MANY_CELLS, Categories, Distinct, most_frequent
 from raymill.spec import FeatureType
 
 __all__ = [
@@ -58,23 +58,44 @@ class ColumnSummary:
         native, array = str(column.type), plain(column)
         if not is_supported(array.type):
             return cls._unsupported(native, train)
+        if is_plain_number(array.type):
+            return cls._of_numbers(native, array, train)
         encoded = array.dictionary_encode()
         different = encoded.dictionary
         codes = encoded.indices.fill_null(len(different)).to_numpy()
         counts = np.bincount(codes[train], minlength=len(different) + 1)[: len(different)]
         words = texts(different)
-        cells = {kind: read(different, kind) for kind in KINDS if kind != "category"}
-        bad = {kind: cell for kind, cell in cells.items() if isinstance(cell, BadCell)}
+        cells, bad = _read(different)
         return cls(
             native=native,
             rows=len(train),
             train_rows=int(np.count_nonzero(train)),
             unreadable={k: BadCell(row=int(np.argmax(codes == b.row)), value=b.value) for k, b in bad.items()},
-            numbers=None if "number" in bad else NumberStatistics.of(cells["number"], counts),
-            booleans=None if "boolean" in bad else BooleanStatistics.of(cells["boolean"], counts),
-            timestamps=None if "timestamp" in bad else TimestampStatistics.of(cells["timestamp"], counts),
             categories=Categories.of(words, counts),
             distinct_sketch=Distinct.of(words.filter(pa.array(counts > 0))),
+            **_by_kind(cells, counts, whole="number" in cells and are_whole(cells["number"])),
+        )
+
+    @classmethod
+    def _of_numbers(cls, native: str, array: pa.Array, train: np.ndarray) -> ColumnSummary:
+        """Of integers or floats, which are sorted: faster than a dictionary where nearly all are different."""
+        cells, bad = _read(array)
+        values, counts = _sorted_distinct(array.filter(pa.array(train)))
+        different = pa.array(values)
+        # Only the most frequent are written as texts, which takes longer than sorting them all.
+        listed = most_frequent(counts) if len(counts) > MANY_CELLS else np.arange(len(counts))
+        return cls(
+            native=native,
+            rows=len(train),
+            train_rows=int(np.count_nonzero(train)),
+            unreadable=bad,
+            categories=Categories.of(
+                texts(different.take(pa.array(listed))),
+                counts[listed],
+                unlisted=int(counts.sum() - counts[listed].sum()),
+            ),
+            distinct_sketch=Distinct.of_numbers(values),
+            **_by_kind({kind: read(different, kind) for kind in cells}, counts, whole=are_whole(cells["number"])),
         )
 
     @classmethod
@@ -125,6 +146,34 @@ class ColumnSummary:
     def distinct(self) -> int:
         """Different texts in the train rows, exact up to 20,000, else estimated."""
         return self.distinct_sketch.estimate if self.categories.overflowed else len(self.categories.texts)
+
+
+def _read(values: pa.Array) -> tuple[dict[FeatureType, pa.Array], dict[FeatureType, BadCell]]:
+    """Cells as every kind but a category that all of them can be read as, and of the other kinds the first misfit."""
+    found = {kind: read(values, kind) for kind in KINDS if kind != "category"}
+    bad: dict[FeatureType, BadCell] = {kind: cell for kind, cell in found.items() if isinstance(cell, BadCell)}
+    return {kind: cells for kind, cells in found.items() if kind not in bad}, bad
+
+
+def _by_kind(cells: dict[FeatureType, pa.Array], counts: np.ndarray, *, whole: bool) -> dict[str, Any]:
+    """Statistics of different cells, each in `counts` train rows, for the kinds that they were read as."""
+    return {
+        "numbers": NumberStatistics.of(cells["number"], counts, whole=whole) if "number" in cells else None,
+        "booleans": BooleanStatistics.of(cells["boolean"], counts) if "boolean" in cells else None,
+        "timestamps": TimestampStatistics.of(cells["timestamp"], counts) if "timestamp" in cells else None,
+    }
+
+
+def _sorted_distinct(cells: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The different finite numbers among cells, ascending, in 64 bits, and how often each is there `(n,) int64`."""
+    values = cells.drop_null().to_numpy(zero_copy_only=False)
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)].astype(np.float64)
+    else:
+        values = values.astype(np.uint64 if values.dtype.kind == "u" else np.int64)
+    values = np.sort(values)
+    first = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
+    return values[first], np.diff(first, append=len(values))
 
 
 def _merged(first: Any, second: Any) -> Any:

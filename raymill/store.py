@@ -33,6 +33,7 @@ _REMEDY = (
 )
 _REMAKE = "Delete that file and type the command again: what it held is made anew."
 _PARTIAL = ".partial"
+_PROBED_CELLS = 1_000
 _T = TypeVar("_T")
 
 
@@ -49,9 +50,22 @@ class FileInfo:
 def encode_table(table: pa.Table) -> bytes:
     """A table as the bytes of a Parquet file; the same table gives the same bytes."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=1)
+    _write_parquet(table, sink)
     data: bytes = sink.getvalue().to_pybytes()
     return data
+
+
+def _write_parquet(table: pa.Table, sink: pa.NativeFile) -> None:
+    encoded = [name for name, column in zip(table.column_names, table.columns, strict=True) if _may_repeat(column)]
+    pq.write_table(table, sink, compression="zstd", compression_level=1, use_dictionary=encoded or False)
+
+
+def _may_repeat(column: pa.ChunkedArray) -> bool:
+    """Whether a dictionary pays: not for numbers of which the first differ, for which it takes five times as long."""
+    if not (pa.types.is_integer(column.type) or pa.types.is_float32(column.type) or pa.types.is_float64(column.type)):
+        return True
+    some = column.slice(0, _PROBED_CELLS)
+    return 2 * len(some.unique()) <= len(some)
 
 
 def decode_table(data: bytes, columns: list[str] | None = None) -> pa.Table:
@@ -145,7 +159,7 @@ class Store:
     def write_table(self, path: str, table: pa.Table) -> int:
         """Writes Parquet, whole or not at all; returns its size in bytes."""
         with self.create(path) as sink:
-            pq.write_table(table, sink, compression="zstd", compression_level=1)
+            _write_parquet(table, sink)
             return int(sink.tell())
 
     @contextlib.contextmanager

@@ -10,6 +10,7 @@ from raymill.errors import DataError
 from raymill.piece import Piece
 from raymill.preparation import Recipe, Scan, count_times, identities, scan, write, write_once
 from raymill.profile import profile
+from raymill.row_hash import hash_rows
 from raymill.schema import infer_schema
 from raymill.source import Source
 from raymill.spec import DataSpec, TaskSpec
@@ -117,7 +118,7 @@ def test_statistics_and_targets_of_a_regression_are_standardised_on_train_rows(p
 def test_what_validation_and_test_rows_hold_changes_nothing_that_is_fitted(piece: Piece, tmp_path: Path) -> None:
     split = _split(by="group", column="day")
     table = piece.read()
-    held_out = split.assign(table) > 0
+    held_out = split.assign(table, hash_rows(table.columns, table.num_rows)) > 0
     wild = pa.array(np.where(held_out, 1e9, table["distance"].to_numpy()))
     pq.write_table(table.set_column(0, "distance", wild), tmp_path / "wild.parquet")
     other = Source.open(str(tmp_path / "wild.parquet")).pieces[0]

@@ -38,6 +38,14 @@ def test_a_row_hashes_alike_beside_any_other_rows() -> None:
     assert _hash(column.slice(2, 1))[0] == _hash(column)[2]
 
 
+def test_a_row_hashes_alike_in_a_column_of_many_blocks() -> None:
+    numbers = pa.array(np.random.default_rng(2).normal(size=50_000))
+    flags = pa.array(np.arange(50_000) % 3, mask=np.arange(50_000) % 7 == 0)
+    some = slice(40_001, 40_009)
+    alone = _hash(numbers[some], flags[some])
+    assert _hash(numbers, flags)[some].tolist() == alone.tolist()
+
+
 def test_the_order_of_columns_matters() -> None:
     a, b = pa.array(["x"]), pa.array(["y"])
     assert _hash(a, b)[0] != _hash(b, a)[0]

@@ -89,6 +89,13 @@ def test_the_hash_spreads_texts_that_differ_little(template: str) -> None:
     assert abs(Distinct.of(texts).estimate / 100_000 - 1) < 0.07
 
 
+@pytest.mark.parametrize("step", [1, 1_000, 0.001, 2.0**40])
+def test_the_hash_spreads_numbers_that_differ_little(step: float) -> None:
+    numbers = np.arange(100_000) * step
+    halves = Distinct.of_numbers(numbers[:70_000]), Distinct.of_numbers(numbers[30_000:])
+    assert abs(halves[0].merge(halves[1]).estimate / 100_000 - 1) < 0.07
+
+
 def test_the_hash_of_a_text_does_not_depend_on_its_neighbours() -> None:
     texts = ["", "a", "abcdefgh", "x" * 200, "ünï"]
     together = Distinct.of(pa.array(["pad", *texts]).slice(1)).hashes

@@ -75,6 +75,36 @@ def test_text_and_native_columns_of_the_same_cells_agree() -> None:
         assert (column.numbers.mean, column.missing) == (native.numbers.mean, native.missing)
 
 
+def test_many_different_numbers_are_summarised_as_their_texts_would_be() -> None:
+    values = np.random.default_rng(4).normal(size=60_000).round(4)
+    values[::7] = np.nan
+    native = TableSummary.of(pa.table({"x": values}), np.ones(60_000, bool)).columns["x"]
+    texts = TableSummary.of(
+        pa.table({"x": pa.array(values, from_pandas=True).cast(pa.string())}), np.ones(60_000, bool)
+    )
+    column = texts.columns["x"]
+    assert native.numbers is not None and column.numbers is not None
+    assert native.numbers.quantiles.at(0.5) == column.numbers.quantiles.at(0.5)
+    assert native.numbers.sd == pytest.approx(column.numbers.sd)
+    assert (native.missing, native.rows) == (column.missing, column.rows)
+    assert native.unreadable["boolean"] == BadCell(row=1, value=str(values[1]))
+    assert abs(native.distinct / len(np.unique(values[~np.isnan(values)])) - 1) < 0.07
+
+
+def test_the_most_frequent_of_many_different_numbers_are_kept() -> None:
+    values = np.concatenate([np.arange(50_000), np.full(30, 7), np.full(20, 11)])
+    column = TableSummary.of(pa.table({"x": values}), np.ones(len(values), bool)).columns["x"]
+    assert column.categories.sorted()[:2] == [("7", 31), ("11", 21)]
+    assert column.categories.count == len(values) and column.categories.overflowed and column.missing == 0
+
+
+@pytest.mark.parametrize("dtype", [pa.uint64(), pa.int8(), pa.float32(), pa.float64()])
+def test_zeros_and_ones_are_booleans_in_any_type(dtype: pa.DataType) -> None:
+    column = summarise([0, 1, None, 1], dtype=dtype)
+    assert column.booleans is not None and (column.booleans.trues, column.booleans.falses) == (2, 1)
+    assert column.categories.sorted() == [("1", 2), ("0", 1)]
+
+
 def test_whole_numbers_are_told_from_measurements() -> None:
     for values, whole in (([1.0, 2.0, None], True), ([1.0, 2.5], False)):
         numbers = summarise(values).numbers

@@ -6,7 +6,9 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from raymill.errors import SpecError, StoreError
@@ -90,6 +92,14 @@ def test_an_error_names_the_path(store: Store, tmp_path: Path) -> None:
 def test_a_table_is_the_same_bytes_each_time() -> None:
     assert encode_table(TABLE) == encode_table(TABLE)
     assert decode_table(encode_table(TABLE)).equals(TABLE)
+
+
+def test_cells_that_repeat_are_written_as_a_dictionary_and_numbers_that_do_not_as_they_are() -> None:
+    draws = np.random.default_rng(0).normal(size=5_000)
+    table = pa.table({"all": draws, "few": (draws > 0).astype(np.float32), "text": [f"{x}" for x in draws]})
+    columns = pq.ParquetFile(pa.BufferReader(encode_table(table))).metadata.row_group(0)
+    assert [columns.column(i).has_dictionary_page for i in range(3)] == [False, True, True]
+    assert decode_table(encode_table(table)).equals(table)
 
 
 def test_a_child_is_a_store_of_its_own(store: Store, tmp_path: Path) -> None:
