@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cluster import remote
+from cluster.ending import as_ours
 from cluster.grammar import SUBMITTED, parse
 from cluster.noise import WithoutRemarks
 from cluster.output import Output
 from cluster.remote import EndedElsewhere
-from cluster.stopping import is_asked_to_stop, sigterm_as_ctrl_c
+from cluster.stopping import sigterm_as_ctrl_c
 from raymill.console import Console
-from raymill.errors import InternalError, Interrupted, RaymillError
+from raymill.errors import InternalError, RaymillError
 from raymill.loggable import without_userinfo
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
@@ -30,6 +31,7 @@ _STEPS = ("prepare", "train", "evaluate", "promote")
 _SAMPLE_ROWS = 3
 _WALK = "jobs.run:walk"
 _STORES_LOGGER = "raymill.store"
+Command = Callable[[argparse.Namespace, Console, Output], dict[str, Any]]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,18 +44,13 @@ def main(argv: list[str] | None = None) -> int:
                 report, code = _command(arguments)(arguments, console, output), 0
         except EndedElsewhere as ended:
             report, code = ended.report, ended.code
-        except (RaymillError, KeyboardInterrupt) as error:
-            report, code = _explain(error, arguments, console)
-        except Exception as error:  # noqa: BLE001 - the last frame: whatever is left is ours to explain
-            caused = KeyboardInterrupt() if is_asked_to_stop() else _internal(error)
-            caused.__cause__ = error
-            report, code = _explain(caused, arguments, console)
+        except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the last frame: all is ours to explain
+            report, code = _explain(as_ours(error), arguments, console)
     output.report(report, code)
     return code
 
 
-def _run(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    spec = _load(arguments)
+def _run(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
     last = "promote" if arguments.no_serve else "deploy"
     with _session(spec, arguments, console, needs_serve=last == "deploy") as session:
         walked = _job(_WALK)(spec, last, console)
@@ -68,8 +65,7 @@ def _run(arguments: argparse.Namespace, console: Console, output: Output) -> dic
     return report
 
 
-def _step(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    spec = _load(arguments)
+def _step(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
     with _session(spec, arguments, console, needs_serve=False):
         report: dict[str, Any] = _job(_WALK)(spec, arguments.command, console).report()
     following = (*_STEPS, "deploy")[_STEPS.index(arguments.command) + 1]
@@ -77,8 +73,7 @@ def _step(arguments: argparse.Namespace, console: Console, output: Output) -> di
     return report
 
 
-def _deploy(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    spec = _load(arguments)
+def _deploy(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
     with _session(spec, arguments, console, needs_serve=True) as session:
         endpoint = _job("jobs.deploy:deploy")(spec, console)
         report = {"endpoint": endpoint.url, "model": {"name": spec.name, "version": int(endpoint.version)}}
@@ -97,8 +92,7 @@ def _undeploy(arguments: argparse.Namespace, console: Console, output: Output) -
     return {"endpoint": None}
 
 
-def _predict(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    spec = _load(arguments)
+def _predict(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
     with _session(spec, arguments, console, needs_serve=False):
         predicted = _job("jobs.predict:predict")(spec, arguments.input, arguments.output, console)
     return {"output": predicted.uri, "rows": predicted.rows, "model": {"name": spec.name, "version": predicted.version}}
@@ -227,19 +221,35 @@ def _again(arguments: argparse.Namespace) -> str:
     return shlex.join([arguments.spec, *arguments.overrides])
 
 
-def _command(arguments: argparse.Namespace) -> Callable[[argparse.Namespace, Console, Output], dict[str, Any]]:
+def _command(arguments: argparse.Namespace) -> Command:
     """What carries a command out: here, or on the cluster that it names."""
     if arguments.command in SUBMITTED and arguments.on is not None:
         return remote.submit
     return _COMMANDS[arguments.command]
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace, Console, Output], dict[str, Any]]] = {
-    "run": _run,
-    **dict.fromkeys(_STEPS, _step),
-    "deploy": _deploy,
+def _as_job(work: Callable[[Spec, argparse.Namespace, Console, Output], dict[str, Any]]) -> Command:
+    """A command that leaves a record of itself in the spec's store."""
+
+    def command(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
+        from cluster.keeping import begin, kept
+
+        spec = _load(arguments)
+        words = shlex.join([arguments.command, arguments.spec, *arguments.overrides, *remote.options(arguments)])
+        record = begin(spec, arguments.command, words, os.environ)
+        with kept(spec, record, console) as report:
+            report |= work(spec, arguments, console, output)
+        return report
+
+    return command
+
+
+_COMMANDS: dict[str, Command] = {
+    "run": _as_job(_run),
+    **dict.fromkeys(_STEPS, _as_job(_step)),
+    "deploy": _as_job(_deploy),
     "undeploy": _undeploy,
-    "predict": _predict,
+    "predict": _as_job(_predict),
     "status": _status,
     "clean": _clean,
     "logs": remote.logs,
@@ -250,23 +260,13 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Console, Output], dict[str, A
 }
 
 
-def _explain(
-    error: RaymillError | KeyboardInterrupt, arguments: argparse.Namespace, console: Console
-) -> tuple[dict[str, Any], int]:
+def _explain(error: RaymillError, arguments: argparse.Namespace, console: Console) -> tuple[dict[str, Any], int]:
     if arguments.debug:
         console.say("".join(traceback.format_exception(error)).rstrip())
-    if isinstance(error, KeyboardInterrupt):
-        error = Interrupted("Stopped at once.", "What is done is kept; the same command goes on from there.")
     console.say(f"error: {error}")
     if isinstance(error, InternalError) and not arguments.debug:
         console.say("(--debug shows the traceback)")
     return {"error": {"what": error.what, "fix": error.fix}}, error.exit_code
-
-
-def _internal(error: Exception) -> InternalError:
-    return InternalError(
-        f"{type(error).__name__}: {' '.join(str(error).split())}", "This is a defect of raymill's; please report it."
-    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class EndedElsewhere(Exception):
 def submit(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
     """Runs a command on the cluster `--on` names; returns what it reported. Raises EndedElsewhere where it failed."""
     spec = load_spec(arguments.spec, arguments.overrides)
-    submission = Submission.send(spec, arguments.command, _options(arguments), JobsApi(arguments.on))
+    submission = Submission.send(spec, arguments.command, options(arguments), JobsApi(arguments.on))
     console.say(f"submitted {submission.id} to {arguments.on}")
     return _ending(submission, submission.follow(console))
 
@@ -63,7 +63,7 @@ def _newest(arguments: argparse.Namespace) -> Submission:
     return Submission.newest(load_spec(arguments.spec, arguments.overrides).name, JobsApi(arguments.on))
 
 
-def _options(arguments: argparse.Namespace) -> list[str]:
+def options(arguments: argparse.Namespace) -> list[str]:
     """The command's own options, as its job takes them."""
     flags = [f"--{name}" for name in ("once", "no-serve") if getattr(arguments, name.replace("-", "_"), False)]
     places = [(f"--{name}", getattr(arguments, name, None)) for name in ("input", "output")]

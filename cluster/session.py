@@ -27,6 +27,7 @@ from pathlib import Path
 
 from cluster.scratch import scratch_folder
 from cluster.stopping import sigterm_as_ctrl_c, take_sigterm
+from cluster.worker_lines import worker_lines
 from raymill.console import Console
 from raymill.errors import MachineError, ResourceError
 
@@ -66,7 +67,8 @@ def open_session(
                 _quieten_serve()
             if address is not None:
                 console.say(f"joined the Ray session at {found}")
-            yield Session(address=found, joined=address is not None)
+            with _workers_heard(console):
+                yield Session(address=found, joined=address is not None)
 
 
 def choose_address(join: str | None, environ: Mapping[str, str]) -> str | None:
@@ -74,7 +76,7 @@ def choose_address(join: str | None, environ: Mapping[str, str]) -> str | None:
     named = environ.get("RAY_ADDRESS") or None
     if named is None or named == join or (named == "local" and join is None):
         return join
-    if join is None and _INSIDE_A_RAY_JOB in environ:
+    if join is None and cluster_of(environ) is not None:
         return named
     raise ResourceError(
         f"RAY_ADDRESS is {named}, but this command is to run on {join or 'an embedded Ray'}.",
@@ -119,6 +121,18 @@ def _room(node: dict[str, float], cpus: float, gpus: float) -> float:
 
 def _total(nodes: list[dict[str, float]], name: str) -> float:
     return sum(node.get(name, 0) for node in nodes)
+
+
+def cluster_of(environ: Mapping[str, str]) -> str | None:
+    """The address of the cluster whose submitted job this process is, or None."""
+    return environ.get("RAY_ADDRESS") if _INSIDE_A_RAY_JOB in environ else None
+
+
+def _workers_heard(console: Console) -> contextlib.AbstractContextManager[None]:
+    """Notes what workers print, where somebody listens; Ray itself would show it on the terminal."""
+    if not console.is_heard:
+        return contextlib.nullcontext()
+    return worker_lines(lambda line: console.note("worker", line))
 
 
 def _settings(needs_serve: bool, debug: bool) -> dict[str, str]:

@@ -21,9 +21,11 @@ from pathlib import Path
 from cluster.jobs_api import Job, JobsApi
 from raymill.console import Console
 from raymill.errors import Interrupted, MachineError, ResourceError, SpecError
+from raymill.job_record import new_id
 from raymill.spec import ImportedSpec, Spec
 
 SPEC_FILE = "spec.yaml"
+JOB_ID = "RAYMILL_JOB_ID"  # by which a job knows how its submission calls it
 _POLL_S = 1.0
 _LOST_S = 60.0
 _REPORT = '{"job": '
@@ -43,14 +45,13 @@ class Submission:
         """Hands a job to a cluster and returns. Raises SpecError for a path of this machine, ResourceError."""
         _require_remote(spec, api.address)
         _require_same_ray(api)
-        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        submission = cls(api=api, id=f"{spec.name}-{command}-{stamp}")
+        submission = cls(api=api, id=new_id(spec.name, command, datetime.now(UTC)))
         api.submit(
             shlex.join(["python", "-m", f"jobs.{command}", SPEC_FILE, "--json", *options]),
             id=submission.id,
             package=api.upload(package_of(spec)),
             metadata={"raymill": spec.name, "command": command},
-            env={"PYTHONUNBUFFERED": "1", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1"},
+            env={"PYTHONUNBUFFERED": "1", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1", JOB_ID: submission.id},
         )
         return submission
 

@@ -1,4 +1,7 @@
-"""What the user sees while a job runs: plain lines, and progress bars where a terminal shows them."""
+"""What the user sees while a job runs: plain lines, and progress bars where a terminal shows them.
+
+A listener, such as the record of a job, hears the same, and what is noted for it alone.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from raymill.loggable import without_userinfo
 from raymill.meter import Meter
@@ -15,6 +18,12 @@ from raymill.meter import Meter
 _REDRAW_EVERY_S = 0.1
 _LINE_EVERY_S = 10.0
 _BAR_CELLS = 24
+
+
+class Listener(Protocol):
+    """What hears a console: `kind` is `said` for a line that is shown, and says what is noted otherwise."""
+
+    def hear(self, kind: str, text: str) -> None: ...
 
 
 class Console:
@@ -27,12 +36,33 @@ class Console:
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
         self.meter = Meter()
+        self._listener: Listener | None = None
 
     def say(self, text: str) -> None:
         """Prints one finished line; no URI in it shows a password."""
         text = without_userinfo(text)
         self.stream.write(f"\r\x1b[K{text}\n" if self.live else f"{text}\n")
         self.stream.flush()
+        self.note("said", text)
+
+    def note(self, kind: str, text: str) -> None:
+        """Tells the listener, if there is one, and shows nothing: `run` names a run that is worked on."""
+        listener = self._listener  # another thread's line may come while it goes
+        if listener is not None:
+            listener.hear(kind, text)
+
+    @property
+    def is_heard(self) -> bool:
+        return self._listener is not None
+
+    @contextlib.contextmanager
+    def heard_by(self, listener: Listener) -> Iterator[None]:
+        """Lets a listener hear, while the block runs, what is said and noted."""
+        self._listener = listener
+        try:
+            yield
+        finally:
+            self._listener = None
 
     @contextlib.contextmanager
     def showing(self, logger: str) -> Iterator[None]:
@@ -70,26 +100,29 @@ class _Saying(logging.Handler):
 
 
 class Progress:
-    """How far a piece of work is; drawn at most ten times a second."""
+    """How far a piece of work is; drawn at most ten times a second, said to who listens every 10 s."""
 
     def __init__(self, console: Console, label: str, total: int) -> None:
         self._console, self._label, self._total = console, label, max(total, 1)
-        self._started_s = self._drawn_s = time.monotonic()
+        self._drawn_s = self._said_s = time.monotonic()
 
     def reach(self, done: int, note: str = "") -> None:
         """Moves to `done` units of the total; `note` is shown behind the bar."""
-        now_s = time.monotonic()
-        if now_s - self._drawn_s < (_REDRAW_EVERY_S if self._console.live else _LINE_EVERY_S):
-            return
-        self._drawn_s = now_s
-        share = min(done / self._total, 1.0)
-        if self._console.live:
+        now_s, share = time.monotonic(), min(done / self._total, 1.0)
+        if now_s - self._said_s >= _LINE_EVERY_S:
+            self._said_s = now_s
+            self._say(f"{self._label} {share:.0%} {note}")
+        if self._console.live and now_s - self._drawn_s >= _REDRAW_EVERY_S:
+            self._drawn_s = now_s
             cells = "█" * int(share * _BAR_CELLS)
-            text = f"\r\x1b[K{self._label} {cells:░<{_BAR_CELLS}} {share:4.0%} {note}"
+            self._console.stream.write(f"\r\x1b[K{self._label} {cells:░<{_BAR_CELLS}} {share:4.0%} {note}")
+            self._console.stream.flush()
+
+    def _say(self, line: str) -> None:
+        if self._console.live:
+            self._console.note("said", line)
         else:
-            text = f"{self._label} {share:.0%} {note}\n"
-        self._console.stream.write(text)
-        self._console.stream.flush()
+            self._console.say(line)
 
     def close(self) -> None:
         if self._console.live:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 
 from raymill.errors import ResourceError, StoreError
+from raymill.process import is_there
 from raymill.record import record_of
 from raymill.store import Store
 
@@ -93,10 +94,4 @@ def _is_alive(holder: _Holder, now_s: float) -> bool:
         return now_s - holder.at < ENDS_AFTER_S
     if holder.pid == os.getpid():
         return holder.id in _HELD
-    try:
-        os.kill(holder.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return is_there(holder.pid)

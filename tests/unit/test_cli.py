@@ -17,7 +17,8 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from cluster.cli import _COMMANDS, _ask_once, _explain, _internal, main
+from cluster.cli import _COMMANDS, _ask_once, _explain, main
+from cluster.ending import as_ours
 from cluster.endpoint import Endpoint
 from cluster.endpoint_record import EndpointRecord
 from cluster.grammar import _parser, parse
@@ -166,9 +167,9 @@ def test_debug_shows_the_traceback_too(spec: str, capsys: pytest.CaptureFixture[
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
-def explained(error: RaymillError | KeyboardInterrupt) -> tuple[dict[str, object], int, list[str]]:
+def explained(error: BaseException) -> tuple[dict[str, object], int, list[str]]:
     shown = io.StringIO()
-    report, code = _explain(error, argparse.Namespace(debug=False), Console(shown))
+    report, code = _explain(as_ours(error), argparse.Namespace(debug=False), Console(shown))
     return report, code, shown.getvalue().splitlines()
 
 
@@ -197,7 +198,7 @@ def test_a_second_ctrl_c_is_an_interruption() -> None:
 
 
 def test_a_defect_is_ours_and_says_how_to_see_more() -> None:
-    _, code, lines = explained(_internal(ValueError("a\nmessage of\n  many lines")))
+    _, code, lines = explained(ValueError("a\nmessage of\n  many lines"))
     assert code == 70
     assert lines == [
         "error: ValueError: a message of many lines",
