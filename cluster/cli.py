@@ -176,7 +176,7 @@ def _import_beside(spec: Spec) -> None:
     with contextlib.suppress(ImportError, RaymillError):
         importlib.import_module(_WALK.partition(":")[0])
         connect(spec.tracking)
-        if spec.train.workers > 1:
+        if spec.train.most_workers > 1:
             importlib.import_module("ray.train.torch")
 
 

@@ -1,13 +1,18 @@
-"""What to do about a failed attempt at training: a pure function of the failure and the attempts before it."""
+"""What to do after an attempt at training: a pure function of how it ended and of what the ones before it have cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from raymill.errors import MachineError, RaymillError, UserError, WorkerLost
+from cluster.oversight import Move, Resize
+from raymill.errors import MachineError, OutOfMemory, RaymillError, UserError, WorkerLost
+from raymill.out_of_memory import is_out_of_memory
 
 MAX_RETRIES = 3
+MAX_PREEMPTIONS = 20
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
 _DEATHS = {
     "NodeDiedError",
     "PreemptionError",
@@ -29,10 +34,29 @@ _LOST_PEER_TEXTS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """Start the workers again; they continue from the newest checkpoint."""
+class Attempt:
+    """How an attempt is made, and what has been spent since training last got further.
 
+    `passes`: in how many parts a rank's share of a step goes through the model; `most`: the most workers that there
+    may be, None for as many as the spec says; `step`: the newest checkpoint's.
+    """
+
+    number: int = 1
+    passes: int = 1
+    most: int | None = None
+    step: int = 0
+    failures: int = 0
+    preemptions: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Wait, then start the workers again; they continue from the newest checkpoint."""
+
+    kind: Literal["failure", "memory", "preemption", "resize"]
     reason: str
+    attempt: Attempt
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,31 +66,88 @@ class GiveUp:
     error: Exception
 
 
-def decide(failures: Iterable[BaseException], attempt: int) -> Retry | GiveUp:
-    """Decides from the ranks' failures, `attempt` counting from 1.
+def after_a_stop(cause: Move | Resize, attempt: Attempt, step: int) -> Again | GiveUp:
+    """Decides after ranks that were asked to stop: elsewhere, or with other workers, they go on from that step."""
+    spent = _refilled(attempt, step)
+    if isinstance(cause, Resize):
+        resized = replace(spent, number=spent.number + 1, most=cause.workers)
+        return Again(kind="resize", reason=cause.reason, attempt=resized)
+    return _preempted(cause.reason, spent)
 
-    The user's own error is never retried. What the machine did is, three times: a process or node that died, a
-    store that failed, ranks that say nothing but that a peer went away. Anything else is raised as it is, also
-    when other ranks only tell of having lost the one that raised it.
+
+def after_failures(failures: Iterable[BaseException], attempt: Attempt, step: int) -> Again | GiveUp:
+    """Decides from the ranks' failures and the step of the newest checkpoint.
+
+    The user's own error is never retried. What the machine did is, three times without a checkpoint that got further:
+    a process or node that died, a store that failed, ranks that say nothing but that a peer went away. A node that was
+    taken away on purpose has a budget of its own. Where memory ran out, a step is made in two passes, once. Anything
+    else is raised as it is, also when other ranks only tell of having lost the one that raised it.
     """
+    spent = _refilled(attempt, step)
     chains = [_innermost_first(failure) for failure in failures]
     errors = [error for chain in chains for error in chain]
     own = next((e for e in errors if isinstance(e, UserError)), None)
     if own is not None:
         return GiveUp(error=own)
+    starved = next((e for e in errors if isinstance(e, OutOfMemory)), None)
+    if starved is not None or any(is_out_of_memory(e) for e in errors):
+        return _starved(starved or next(e for e in errors if is_out_of_memory(e)), spent)
+    if any(getattr(e, "preempted", False) or "PreemptionError" in _names(e) for e in errors):
+        return _preempted("its node was taken away", spent)
     machine = next((e for e in errors if isinstance(e, MachineError) or _names(e) & _DEATHS), None)
     unexplained = next((chain for chain in chains if not _lost_peer(chain[0])), None)
     if machine is None and unexplained is not None:
         return GiveUp(error=_to_raise(unexplained))
-    reason = _reason(machine, errors)
-    if attempt <= MAX_RETRIES:
-        return Retry(reason=reason)
+    return _failed(machine, _reason(machine, errors), spent)
+
+
+def _refilled(attempt: Attempt, step: int) -> Attempt:
+    """The attempt with nothing spent where training has got further since."""
+    return replace(attempt, step=step, failures=0, preemptions=0) if step > attempt.step else attempt
+
+
+def _failed(machine: BaseException | None, reason: str, spent: Attempt) -> Again | GiveUp:
+    failures = spent.failures + 1
+    if failures <= MAX_RETRIES:
+        wait_s = min(_FIRST_WAIT_S * 4 ** (failures - 1), _LONGEST_WAIT_S)
+        following = replace(spent, number=spent.number + 1, failures=failures)
+        return Again(kind="failure", reason=reason, attempt=following, wait_s=wait_s)
     if isinstance(machine, MachineError):
         return GiveUp(error=machine)
     return GiveUp(
         error=WorkerLost(
-            f"Training lost a worker {attempt} times; the last time: {reason.rstrip('.')}.",
+            f"Training lost a worker {failures} times without getting further; the last time: {reason.rstrip('.')}.",
             "See `dmesg` or the node's memory; the same command continues from the last checkpoint.",
+        )
+    )
+
+
+def _starved(error: BaseException, spent: Attempt) -> Again | GiveUp:
+    """One attempt more with half the rows at a time; then advice."""
+    reason = error.what if isinstance(error, RaymillError) else _sentence(error)
+    if spent.passes == 1:
+        halved = replace(spent, number=spent.number + 1, passes=2)
+        return Again(kind="memory", reason=f"{reason.rstrip('.')}; half the rows at a time now", attempt=halved)
+    if isinstance(error, OutOfMemory):
+        return GiveUp(error=error)
+    return GiveUp(
+        error=OutOfMemory(
+            f"Training ran out of memory, also with half the rows at a time: {reason.rstrip('.')}.",
+            "Lower train.batch_size, use more train.workers or a smaller model, or nodes with more memory; the same "
+            "command continues.",
+        )
+    )
+
+
+def _preempted(reason: str, spent: Attempt) -> Again | GiveUp:
+    preemptions = spent.preemptions + 1
+    if preemptions <= MAX_PREEMPTIONS:
+        following = replace(spent, number=spent.number + 1, preemptions=preemptions)
+        return Again(kind="preemption", reason=reason, attempt=following)
+    return GiveUp(
+        error=WorkerLost(
+            f"Nodes were taken away {preemptions} times without training getting further; the last time: {reason}.",
+            "Use nodes that stay longer, or a shorter train.checkpoint_every; the same command continues.",
         )
     )
 

@@ -61,6 +61,13 @@ class ClusterState:
         return tuple(node for node in self.nodes if not node.leaving)
 
 
+def is_embedded() -> bool:
+    """Whether the connected Ray was started by this process, for itself."""
+    import ray
+
+    return ray._private.worker._global_node is not None
+
+
 def _wishes() -> set[str]:
     """The ids of all jobs' wishes."""
     from ray.util import placement_group_table

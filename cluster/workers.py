@@ -1,4 +1,4 @@
-"""Training workers: Ray Train starts them, forms their process group and watches them; it remembers nothing."""
+"""Training workers: Ray Train starts them and forms their process group; an overseer watches; nobody remembers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from raymill.errors import MachineError
+from cluster.beats import beating
+from cluster.crew import Crew
+from cluster.overseer import Overseer
+from cluster.oversight import STUCK_S, Move, Resize, Stuck
+from raymill.errors import MachineError, WorkerLost
 from raymill.store import Store
 
 Value = TypeVar("Value")
@@ -22,25 +26,57 @@ class WorkerFailure:
     errors: tuple[BaseException, ...]
 
 
-def run_on_workers(
-    function: Callable[[Any], Any], argument: Any, *, workers: int, cpus: float, gpus: float, scratch: Store
-) -> Any:
-    """Calls `function(argument)` on every rank of a torch process group; returns rank 0's value or a WorkerFailure.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The workers were asked to stop, and did, for a cause that is not the user's; `value` is rank 0's."""
 
-    It is tried once: whether to try again is decided elsewhere. Ray Train keeps its files in `scratch`, which is
-    deleted afterwards. Signals stay with the caller: `fit` runs beside the main thread, or it would take them. An
-    interrupted call leaves its workers to the end of the Ray session.
+    cause: Move | Resize
+    value: Any
+
+
+def run_on_workers(
+    function: Callable[..., Any],
+    argument: Any,
+    crew: Crew,
+    workers: int,
+    *,
+    scratch: Store,
+    stop: Callable[[], None],
+    stuck_s: float = STUCK_S,
+) -> Any | WorkerFailure | Stopped:
+    """Calls `function(argument, watched=...)` on every rank of a torch process group; returns rank 0's value.
+
+    It is tried once: whether to try again is decided elsewhere. `stop` asks the ranks to end with a checkpoint; a rank
+    that keeps the others waiting for `stuck_s` seconds is killed.
+    """
+    attempt = uuid.uuid4().hex[:8]
+    with Overseer(attempt, crew, workers, stop, stuck_s) as overseer:
+        outcome = _fit(function, argument, attempt, crew, workers, scratch)
+    match overseer.verdict:
+        case Stuck(reason=reason):
+            return WorkerFailure(errors=(WorkerLost(f"{reason}.", "See what that rank's process waits for."),))
+        case Move() | Resize() as cause if not isinstance(outcome, WorkerFailure):
+            return Stopped(cause=cause, value=outcome)
+    return outcome
+
+
+def _fit(
+    function: Callable[..., Any], argument: Any, attempt: str, crew: Crew, workers: int, scratch: Store
+) -> Any | WorkerFailure:
+    """Signals stay with the caller: `fit` runs beside the main thread, or it would take them.
+
+    Ray Train keeps its files in `scratch`, which is deleted afterwards. An interrupted call leaves its workers to the
+    end of the Ray session.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
 
-    attempt = uuid.uuid4().hex[:8]
     trainer = TorchTrainer(
-        lambda config: function(config["argument"]),
+        lambda config: function(config["argument"], watched=beating(attempt)),
         train_loop_config={"argument": argument},
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus} | ({"GPU": gpus} if gpus else {})
+            num_workers=workers, use_gpu="GPU" in crew.each, resources_per_worker=dict(crew.each)
         ),
         run_config=RunConfig(
             name=attempt,
@@ -53,7 +89,7 @@ def run_on_workers(
     except WorkerGroupError as error:
         return WorkerFailure(errors=tuple(error.worker_failures.values()))
     except ControllerError as error:
-        return WorkerFailure(errors=(_explained(error.controller_failure, workers, cpus, gpus),))
+        return WorkerFailure(errors=(_explained(error.controller_failure, crew, workers),))
     except TrainingFailedError as error:
         return WorkerFailure(errors=(error,))
     finally:
@@ -77,13 +113,13 @@ def beside(function: Callable[[], Value]) -> Value:
     return done.result()
 
 
-def _explained(failure: BaseException, workers: int, cpus: float, gpus: float) -> BaseException:
+def _explained(failure: BaseException, crew: Crew, workers: int) -> BaseException:
     from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 
     if not isinstance(failure, WorkerGroupStartupTimeoutError):
         return failure
+    each = " and ".join(f"{amount:g} {name}" for name, amount in crew.each.items())
     return MachineError(
-        f"Training asked for {workers} workers with {cpus:g} CPUs and {gpus:g} GPUs each, and the cluster had no room "
-        "for all of them in time.",
+        f"Training asked for {workers} workers with {each} each, and the cluster had no room for all of them in time.",
         "Stop what holds its CPUs or GPUs, or ask for fewer train.workers; the same command continues.",
     )

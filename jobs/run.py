@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluster.attempts import CPUS_ASKED_PER_WORKER
 from cluster.endpoint import Endpoint
 from cluster.front import Front
 from cluster.meters import metered
@@ -15,7 +16,7 @@ from jobs.deploy import deploy
 from jobs.evaluate import comparable_champion, evaluate
 from jobs.prepare import prepare
 from jobs.promote import Promotion, promote
-from jobs.train import CPUS_ASKED_PER_WORKER, train
+from jobs.train import train
 from raymill.console import Console
 from raymill.evaluation import Evaluation
 from raymill.models import require_importable
@@ -104,7 +105,7 @@ def _preflight(spec: Spec, last: str) -> None:
         require_importable(spec.model)
         recipe = spec.train
         cpus = recipe.cpus_per_worker or CPUS_ASKED_PER_WORKER
-        check_resources(cpus, recipe.gpus_per_worker, recipe.workers)
+        check_resources(cpus, recipe.gpus_per_worker, recipe.least_workers)
     if last == "deploy":
         check_resources(spec.serve.cpus, 0)
 

@@ -8,26 +8,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from cluster.attempts import fit_to_the_end
 from cluster.background import Background
-from cluster.retry import GiveUp, decide
 from cluster.stopping import on_interrupt
-from cluster.workers import WorkerFailure, run_on_workers
 from raymill.baselines import fit_baselines, has_baselines, write_baselines
 from raymill.bundle import Bundle
 from raymill.console import Console
-from raymill.errors import Interrupted, MachineError, TrackerError
+from raymill.errors import Interrupted, TrackerError
 from raymill.following import Follower
 from raymill.history import EpochRecord, read_history
 from raymill.lineage import git_commit
 from raymill.loggable import scrubbed
-from raymill.loop import Fit
 from raymill.prepared import Prepared
 from raymill.run import Run, Trained
 from raymill.spec import Spec
 from raymill.tracking import TrackedRun, Tracker
-from raymill.training import Assignment, train_rank
-
-CPUS_ASKED_PER_WORKER = 0.5
+from raymill.training import Assignment
 
 
 def train(spec: Spec, prepared: Prepared, console: Console) -> Trained:
@@ -73,7 +69,7 @@ def _train(spec: Spec, prepared: Prepared, run: Run, tracked: TrackedRun, consol
         run.ask_to_stop()
 
     with on_interrupt(ask, console), _followed(run, spec, tracked, console):
-        fit = _fit(assignment, run, asked, console)
+        fit = fit_to_the_end(assignment, run, asked, console)
     if fit.status == "interrupted":
         raise Interrupted(f"Training stopped at step {fit.steps}.", "Type the same command to continue from there.")
 
@@ -117,42 +113,6 @@ def _followed(run: Run, spec: Spec, tracked: TrackedRun, console: Console) -> It
 
         with Follower(run.store, run.history, tracked, show, say=console.say):
             yield
-
-
-def _fit(assignment: Assignment, run: Run, asked: threading.Event, console: Console) -> Fit:
-    """Attempts until one ends well, or the failure policy gives up and its error is raised."""
-    attempt = 1
-    while True:
-        outcome = _attempt(assignment, run, asked, console)
-        if isinstance(outcome, Fit):
-            return outcome
-        decision = decide(outcome.errors, attempt)
-        if isinstance(decision, GiveUp):
-            raise decision.error
-        console.say(
-            f"train     attempt {attempt} failed ({decision.reason}); starting again from the newest checkpoint"
-        )
-        attempt += 1
-
-
-def _attempt(assignment: Assignment, run: Run, asked: threading.Event, console: Console) -> Fit | WorkerFailure:
-    recipe = assignment.spec.train
-    if recipe.workers == 1 and recipe.gpus_per_worker == 0:
-        try:
-            return train_rank(assignment, say=lambda text: console.say(f"train     {text}"), asked=asked)
-        except MachineError as error:
-            return WorkerFailure(errors=(error,))
-    outcome: Fit | WorkerFailure = run_on_workers(
-        train_rank,
-        assignment,
-        workers=recipe.workers,
-        cpus=recipe.cpus_per_worker or CPUS_ASKED_PER_WORKER,
-        gpus=recipe.gpus_per_worker,
-        scratch=run.store.child(f"{run.folder}/ray"),
-    )
-    for note in outcome.notes if isinstance(outcome, Fit) else ():
-        console.say(f"train     {note}")
-    return outcome
 
 
 @contextmanager

@@ -69,6 +69,11 @@ class Checkpoints:
             torn.append(name)
         return None, torn
 
+    def newest_step(self) -> int:
+        """The step of the newest checkpoint, whole or not; 0 where there is none."""
+        steps = (step_in(name) for name in self._names()[-1:])
+        return next((step for step in steps if step is not None), 0)
+
     def _names(self) -> list[str]:
         return [f.path for f in self.store.files(self.folder) if step_in(f.path) is not None]
 

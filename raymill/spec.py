@@ -38,6 +38,9 @@ METRICS = {
     ),
     "regression": ("r2", "rmse", "mae"),
 }
+# By a piece of work, a training worker, or the baselines: less than one, so that an endpoint that holds half a CPU of
+# a small machine never blocks them.
+CPUS_ASKED = 0.5
 LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
 
 
@@ -227,6 +230,23 @@ class EarlyStoppingSpec(Section):
     patience: Count = Field(description="epochs without a better validation loss before training ends")
 
 
+class WorkersSpec(Section):
+    """As many as there is room for: fewer when a node dies or another job waits, more when nodes come."""
+
+    min: Count = 1
+    max: Count
+
+    @model_validator(mode="after")
+    def _ordered(self) -> WorkersSpec:
+        if self.max < self.min:
+            raise Mistake(("max",), f"{self.max} is less than min, {self.min}")
+        return self
+
+
+def _workers_form(value: Any) -> str:
+    return "<range>" if isinstance(value, dict | WorkersSpec) else "<number>"
+
+
 class TrainSpec(Section):
     epochs: Count = 100
     batch_size: Count = Field(256, description="global: over all workers together")
@@ -234,7 +254,9 @@ class TrainSpec(Section):
     schedule: ScheduleSpec = ScheduleSpec()
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    workers: Count = 1
+    workers: Annotated[
+        Annotated[Count, Tag("<number>")] | Annotated[WorkersSpec, Tag("<range>")], Discriminator(_workers_form)
+    ] = Field(1, description="processes that train together, or {min, max} for as many as there is room for")
     cpus_per_worker: float | None = Field(
         None,
         gt=0,
@@ -254,6 +276,19 @@ class TrainSpec(Section):
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
         raise ValueError(f"write seconds as 60s or steps as 500, not {value!r}")
+
+    @property
+    def least_workers(self) -> int:
+        return self.workers if isinstance(self.workers, int) else self.workers.min
+
+    @property
+    def most_workers(self) -> int:
+        return self.workers if isinstance(self.workers, int) else self.workers.max
+
+    @property
+    def cpus_asked(self) -> float:
+        """What each worker asks Ray for."""
+        return self.cpus_per_worker or CPUS_ASKED
 
     @property
     def checkpoint_every_s(self) -> float | None:

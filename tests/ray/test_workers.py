@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import torch.distributed as dist
 
-from cluster.retry import GiveUp, decide
+from cluster.crew import Crew
+from cluster.retry import Again, Attempt, GiveUp, after_failures
 from cluster.workers import WorkerFailure, run_on_workers
-from raymill.errors import DataError
+from raymill.errors import DataError, WorkerLost
+from raymill.loop import Place
 from raymill.store import Store
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
-def act(part: str) -> tuple[int, int] | None:
+def act(part: str, watched: Watched) -> tuple[int, int] | None:
     """What each rank does in these tests."""
+    with watched(place := Place()):
+        if part == "hang" and dist.get_rank() == 1:
+            time.sleep(600)
+        place.waits = True
+        return _act(part)
+
+
+def _act(part: str) -> tuple[int, int] | None:
     if part == "refuse" and dist.get_rank() == 1:
         raise DataError("The loss became nan in epoch 1.", "Lower train.optimizer.lr.")
     dist.barrier()
     return dist.get_rank(), dist.get_world_size()
 
 
+Watched = Callable[[Place], AbstractContextManager[None]]
+
+
 def run(part: str, scratch: Path) -> object:
-    return run_on_workers(act, part, workers=2, cpus=0.5, gpus=0, scratch=Store(str(scratch)))
+    crew = Crew.of(2, 2, cpus=0.5, gpus=0)
+    return run_on_workers(act, part, crew, 2, scratch=Store(str(scratch)), stop=lambda: None, stuck_s=6)
 
 
 def test_workers_meet_and_rank_zero_answers_and_leaves_nothing(tmp_path: Path) -> None:
@@ -35,6 +53,16 @@ def test_workers_meet_and_rank_zero_answers_and_leaves_nothing(tmp_path: Path) -
 def test_the_users_error_on_one_rank_comes_back_and_is_not_retried(tmp_path: Path) -> None:
     failure = run("refuse", tmp_path)
     assert isinstance(failure, WorkerFailure)
-    decision = decide(failure.errors, 1)
+    decision = after_failures(failure.errors, Attempt(), 0)
     assert isinstance(decision, GiveUp) and isinstance(decision.error, DataError)
     assert decision.error.what == "The loss became nan in epoch 1."
+
+
+def test_a_rank_that_keeps_the_other_waiting_is_named_and_ended(tmp_path: Path) -> None:
+    failure = run("hang", tmp_path)
+    assert isinstance(failure, WorkerFailure)
+    (error,) = failure.errors
+    assert isinstance(error, WorkerLost)
+    assert re.match(r"rank 1 \(process \d+ on node \w{8}\) did not move for \d+ s, and the others waited", error.what)
+    decision = after_failures(failure.errors, Attempt(), 0)
+    assert isinstance(decision, Again) and decision.kind == "failure"

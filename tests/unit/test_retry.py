@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import pytest
-from ray.exceptions import ActorDiedError, NodeDiedError, RayTaskError, WorkerCrashedError
+import ray
+import torch
+from ray.exceptions import ActorDiedError, NodeDiedError, RayActorError, RayTaskError, WorkerCrashedError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
 
-from cluster.retry import MAX_RETRIES, GiveUp, Retry, decide
-from raymill.errors import DataError, InternalError, SpecError, StoreError, WorkerLost
+from cluster.oversight import Move, Resize
+from cluster.retry import MAX_PREEMPTIONS, MAX_RETRIES, Again, Attempt, GiveUp, after_a_stop, after_failures
+from raymill.errors import DataError, InternalError, OutOfMemory, SpecError, StoreError, WorkerLost
 
 NAN = DataError("The loss became nan in epoch 1.", "Lower train.optimizer.lr.")
 BUSY = StoreError("Could not write s3://b/c: slow down.", "Type the command again.")
 PEER = RuntimeError("[gloo/transport/tcp/pair.cc:525] Connection closed by peer [127.0.0.1]:41234")
 BUG = ZeroDivisionError("division by zero")
+FIRST = Attempt()
+LAST = Attempt(number=MAX_RETRIES + 1, failures=MAX_RETRIES)
+
+
+def decide(failures: list[BaseException], attempt: Attempt = FIRST, step: int = 0) -> Again | GiveUp:
+    return after_failures(failures, attempt, step)
 
 
 def raised(error: BaseException) -> UserExceptionWithTraceback:
@@ -25,14 +34,14 @@ def through_a_task(error: Exception) -> BaseException:
     return RayTaskError("train", "Traceback ...", error).as_instanceof_cause()
 
 
-@pytest.mark.parametrize("attempt", [1, MAX_RETRIES + 1])
+@pytest.mark.parametrize("attempt", [FIRST, LAST])
 @pytest.mark.parametrize("failure", [NAN, raised(NAN), through_a_task(NAN)])
-def test_the_users_own_error_is_raised_at_once(failure: BaseException, attempt: int) -> None:
+def test_the_users_own_error_is_raised_at_once(failure: BaseException, attempt: Attempt) -> None:
     assert decide([failure], attempt) == GiveUp(error=NAN)
 
 
 def test_the_users_own_error_counts_for_more_than_what_other_ranks_say_of_it() -> None:
-    assert decide([raised(PEER), ActorDiedError(), raised(NAN)], 1) == GiveUp(error=NAN)
+    assert decide([raised(PEER), ActorDiedError(), raised(NAN)]) == GiveUp(error=NAN)
 
 
 @pytest.mark.parametrize(
@@ -45,63 +54,121 @@ def test_the_users_own_error_counts_for_more_than_what_other_ranks_say_of_it() -
     ],
 )
 def test_a_lost_process_or_node_is_retried_three_times(failure: BaseException) -> None:
-    assert all(isinstance(decide([failure], attempt), Retry) for attempt in range(1, MAX_RETRIES + 1))
-    end = decide([failure], MAX_RETRIES + 1)
+    attempt, waits_s = FIRST, []
+    for number in range(2, MAX_RETRIES + 2):
+        decision = decide([failure], attempt)
+        assert isinstance(decision, Again)
+        attempt = decision.attempt
+        assert (attempt.number, attempt.failures) == (number, number - 1)
+        waits_s.append(decision.wait_s)
+    assert 0 < waits_s[0] < waits_s[1] < waits_s[2]
+    end = decide([failure], attempt)
     assert isinstance(end, GiveUp) and isinstance(end.error, WorkerLost)
     assert "lost a worker 4 times" in end.error.what
 
 
 def test_ranks_that_only_lost_a_peer_are_retried() -> None:
-    decision = decide([raised(PEER), raised(PEER)], 1)
-    assert decision == Retry(reason="a rank has lost another one: Connection closed by peer")
+    decision = decide([raised(PEER), raised(PEER)])
+    assert isinstance(decision, Again)
+    assert decision.reason == "a rank has lost another one: Connection closed by peer"
 
 
 def test_a_lost_process_and_its_peers_are_retried() -> None:
-    assert isinstance(decide([raised(PEER), ActorDiedError()], 1), Retry)
-    assert isinstance(decide([raised(RuntimeError("something odd")), ActorDiedError()], 1), Retry)
+    assert isinstance(decide([raised(PEER), ActorDiedError()]), Again)
+    assert isinstance(decide([raised(RuntimeError("something odd")), ActorDiedError()]), Again)
 
 
 def test_a_defect_on_one_rank_is_raised_though_its_peers_lost_it() -> None:
-    assert decide([raised(PEER), raised(BUG)], 1) == GiveUp(error=BUG)
-    assert decide([raised(BUG), raised(PEER)], 1) == GiveUp(error=BUG)
+    assert decide([raised(PEER), raised(BUG)]) == GiveUp(error=BUG)
+    assert decide([raised(BUG), raised(PEER)]) == GiveUp(error=BUG)
 
 
 def test_a_defect_whose_traceback_speaks_of_sockets_is_a_defect() -> None:
-    assert decide([UserExceptionWithTraceback(BUG, "except BrokenPipeError:  # Broken pipe")], 1) == GiveUp(error=BUG)
+    assert decide([UserExceptionWithTraceback(BUG, "except BrokenPipeError:  # Broken pipe")]) == GiveUp(error=BUG)
 
 
 def test_a_store_that_fails_is_retried_and_then_named() -> None:
-    assert decide([raised(BUSY)], MAX_RETRIES) == Retry(reason="Could not write s3://b/c: slow down.")
-    assert decide([raised(BUSY)], MAX_RETRIES + 1) == GiveUp(error=BUSY)
+    decision = decide([raised(BUSY)])
+    assert isinstance(decision, Again) and decision.reason == "Could not write s3://b/c: slow down."
+    assert decide([raised(BUSY)], LAST) == GiveUp(error=BUSY)
 
 
 def test_an_error_of_ours_is_raised_and_not_what_it_came_from() -> None:
     ours = InternalError("This should not be.", "Report it.")
     ours.__cause__ = BUG
-    assert decide([raised(ours)], 1) == GiveUp(error=ours)
+    assert decide([raised(ours)]) == GiveUp(error=ours)
 
 
 def test_workers_that_hang_without_a_word_are_retried() -> None:
-    assert decide([], 1) == Retry(reason="no worker said why")
+    decision = decide([])
+    assert isinstance(decision, Again) and decision.reason == "no worker said why"
 
 
 def test_a_reason_is_one_short_line() -> None:
-    decision = decide([NodeDiedError("gone\n" * 100)], 1)
-    assert isinstance(decision, Retry)
+    decision = decide([NodeDiedError("gone\n" * 100)])
+    assert isinstance(decision, Again)
     assert "\n" not in decision.reason and len(decision.reason) <= 160
 
 
 def test_what_is_no_exception_is_raised_as_one() -> None:
-    end = decide([raised(SystemExit("stop"))], 1)
+    end = decide([raised(SystemExit("stop"))])
     assert isinstance(end, GiveUp) and isinstance(end.error, RuntimeError)
 
 
 def test_an_error_that_wraps_itself_ends() -> None:
     circle = RuntimeError("round")
     circle.__cause__ = circle
-    assert decide([circle], 1) == GiveUp(error=circle)
+    assert decide([circle]) == GiveUp(error=circle)
 
 
 def test_a_spec_error_inside_a_failed_start_is_the_users() -> None:
     wrong = SpecError("model.import: could not import a.b.", "Install the module.")
-    assert decide([WorkerHealthCheckFailedError("it did not start", raised(wrong))], 1) == GiveUp(error=wrong)
+    assert decide([WorkerHealthCheckFailedError("it did not start", raised(wrong))]) == GiveUp(error=wrong)
+
+
+def test_an_attempt_that_got_further_has_all_retries_again() -> None:
+    assert isinstance(decide([ActorDiedError()], LAST, step=LAST.step), GiveUp)
+    decision = decide([ActorDiedError()], LAST, step=LAST.step + 1)
+    assert isinstance(decision, Again)
+    assert (decision.attempt.failures, decision.attempt.step) == (1, LAST.step + 1)
+
+
+STARVED = OutOfMemory("Rank 1 needed more memory than its machine has.", "Lower train.batch_size.")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        raised(STARVED),
+        raised(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")),
+        raised(MemoryError()),
+        ray.exceptions.OutOfMemoryError("Task was killed due to the node running low on memory."),
+    ],
+)
+def test_where_memory_ran_out_half_the_rows_are_tried_once_and_then_there_is_advice(failure: BaseException) -> None:
+    decision = decide([raised(PEER), failure])
+    assert isinstance(decision, Again)
+    assert (decision.kind, decision.attempt.passes) == ("memory", 2)
+    end = decide([failure], decision.attempt)
+    assert isinstance(end, GiveUp) and isinstance(end.error, OutOfMemory)
+    assert "train.batch_size" in end.error.fix
+
+
+def test_a_node_that_is_taken_away_has_a_budget_of_its_own() -> None:
+    preempted = RayActorError(preempted=True)
+    attempt = LAST
+    for _ in range(MAX_PREEMPTIONS):
+        decision = decide([raised(PEER), WorkerHealthCheckFailedError("it does not answer", preempted)], attempt)
+        assert isinstance(decision, Again) and decision.kind == "preemption"
+        attempt = decision.attempt
+    assert attempt.failures == LAST.failures
+    assert isinstance(decide([preempted], attempt), GiveUp)
+
+
+def test_ranks_that_were_moved_or_resized_go_on_at_once_and_no_failure_is_counted() -> None:
+    moved = after_a_stop(Move(reason="node 1 is about to be taken away"), LAST, step=7)
+    assert isinstance(moved, Again)
+    assert (moved.kind, moved.wait_s, moved.attempt.failures, moved.attempt.preemptions) == ("preemption", 0, 0, 1)
+    resized = after_a_stop(Resize(reason="another job waits", workers=2), moved.attempt, step=7)
+    assert isinstance(resized, Again)
+    assert (resized.kind, resized.attempt.most, resized.attempt.number) == ("resize", 2, LAST.number + 2)

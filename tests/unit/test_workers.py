@@ -10,10 +10,12 @@ import time
 import pytest
 from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerGroupStartupTimeoutError
 
-from cluster.retry import MAX_RETRIES, GiveUp, Retry, decide
+from cluster.crew import Crew
+from cluster.retry import MAX_RETRIES, Again, Attempt, GiveUp, after_failures
 from cluster.workers import _explained, beside
 from raymill.errors import MachineError
 
+CREW = Crew.of(3, 3, cpus=0.5, gpus=1)
 INTERRUPTED = """
 import os, signal, threading, time
 from cluster.workers import beside
@@ -39,16 +41,15 @@ def test_ctrl_c_waits_neither_for_the_thread_nor_at_the_end_of_the_process() -> 
 
 
 def test_a_cluster_without_room_is_a_machine_error_in_its_own_words_and_not_retried_without_end() -> None:
-    full = _explained(WorkerGroupStartupTimeoutError(3), 3, 0.5, 0)
+    full = _explained(WorkerGroupStartupTimeoutError(3), CREW, 3)
     assert isinstance(full, MachineError)
     assert full.what == (
-        "Training asked for 3 workers with 0.5 CPUs and 0 GPUs each, and the cluster had no room for all of them "
-        "in time."
+        "Training asked for 3 workers with 0.5 CPU and 1 GPU each, and the cluster had no room for all of them in time."
     )
-    assert isinstance(decide([full], MAX_RETRIES), Retry)
-    assert decide([full], MAX_RETRIES + 1) == GiveUp(error=full)
+    assert isinstance(after_failures([full], Attempt(), 0), Again)
+    assert after_failures([full], Attempt(failures=MAX_RETRIES), 0) == GiveUp(error=full)
 
 
 def test_any_other_failure_to_start_is_left_as_it_is() -> None:
     failure = WorkerGroupStartupFailedError("a node died")
-    assert _explained(failure, 3, 0.5, 0) is failure
+    assert _explained(failure, CREW, 3) is failure

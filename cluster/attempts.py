@@ -1,0 +1,95 @@
+"""Attempts at a training: one after the other, until one ends well or the failure policy gives up."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from cluster.crew import Crew
+from cluster.muster import muster
+from cluster.retry import Again, Attempt, GiveUp, after_a_stop, after_failures
+from cluster.state import is_embedded
+from cluster.workers import Stopped, WorkerFailure, run_on_workers
+from raymill.checkpoint import Checkpoints
+from raymill.console import Console
+from raymill.errors import Interrupted, MachineError
+from raymill.loop import Fit
+from raymill.run import Run
+from raymill.spec import TrainSpec
+from raymill.training import Assignment, train_rank
+
+CPUS_ASKED_PER_WORKER = 0.5
+
+
+def fit_to_the_end(assignment: Assignment, run: Run, asked: threading.Event, console: Console) -> Fit:
+    """Trains until the last epoch or until it is `asked` to stop, through all that the failure policy retries.
+
+    Raises UserError at once, MachineError when retries are spent, Interrupted when asked to stop between attempts.
+    """
+    attempt = Attempt(step=_newest_step(run))
+    while True:
+        outcome = _attempt(assignment, attempt, run, asked, console)
+        if isinstance(outcome, Fit):
+            return outcome
+        decision = _decide(outcome, attempt, _newest_step(run))
+        if isinstance(decision, GiveUp):
+            raise decision.error
+        ended = "was stopped" if isinstance(outcome, Stopped) else "failed"
+        console.say(
+            f"train     attempt {attempt.number} {ended} ({decision.reason}); going on from the newest checkpoint"
+        )
+        console.meter.retried(decision.kind)
+        run.forget_stop()
+        if asked.wait(decision.wait_s):
+            raise Interrupted("Training stopped between two attempts.", "Type the same command to continue.")
+        attempt = decision.attempt
+
+
+def _decide(outcome: WorkerFailure | Stopped, attempt: Attempt, step: int) -> Again | GiveUp:
+    if isinstance(outcome, Stopped):
+        return after_a_stop(outcome.cause, attempt, step)
+    return after_failures(outcome.errors, attempt, step)
+
+
+def _attempt(
+    assignment: Assignment, attempt: Attempt, run: Run, asked: threading.Event, console: Console
+) -> Fit | WorkerFailure | Stopped:
+    """One attempt: in this process where one worker without a GPU is enough and nobody else's cluster is asked."""
+    recipe, assignment = assignment.spec.train, replace(assignment, passes=attempt.passes)
+    if recipe.most_workers == 1 and recipe.gpus_per_worker == 0 and is_embedded():
+        return _alone(assignment, asked, console)
+    crew = _crew(recipe, attempt.most)
+    workers = muster(crew, lambda text: console.say(f"train     {text}"), asked.is_set)
+    if workers == 0:
+        raise Interrupted("Stopped before the workers were there.", "Type the same command to continue.")
+    if crew.is_elastic:
+        console.say(f"train     with {workers} workers")
+    scratch = run.store.child(f"{run.folder}/ray")
+    outcome = run_on_workers(train_rank, assignment, crew, workers, scratch=scratch, stop=run.ask_to_stop)
+    fit = outcome.value if isinstance(outcome, Stopped) else outcome
+    for note in fit.notes if isinstance(fit, Fit) else ():
+        console.say(f"train     {note}")
+    is_the_end = isinstance(fit, Fit) and (fit.status != "interrupted" or asked.is_set())
+    return fit if is_the_end else outcome
+
+
+def _alone(assignment: Assignment, asked: threading.Event, console: Console) -> Fit | WorkerFailure:
+    try:
+        return train_rank(assignment, say=lambda text: console.say(f"train     {text}"), asked=asked)
+    except (MachineError, MemoryError) as error:
+        return WorkerFailure(errors=(error,))
+
+
+def _crew(recipe: TrainSpec, most: int | None) -> Crew:
+    """The workers that a recipe asks for, or fewer where there may only be so many."""
+    crew = Crew.of(
+        recipe.least_workers,
+        recipe.most_workers,
+        cpus=recipe.cpus_per_worker or CPUS_ASKED_PER_WORKER,
+        gpus=recipe.gpus_per_worker,
+    )
+    return crew if most is None else replace(crew, most=max(most, crew.least))
+
+
+def _newest_step(run: Run) -> int:
+    return Checkpoints(run.store, run.checkpoints).newest_step()
