@@ -9,8 +9,7 @@ from typing import Any
 import ray
 
 from cluster.failures import unwrap
-
-_CPUS = 0.5
+from raymill.spec import CPUS_ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class Background:
 
     @classmethod
     def start(cls, function: Callable[..., Any], *args: Any) -> Background:
-        return cls(ray.remote(num_cpus=_CPUS, max_retries=2)(function).remote(*args))
+        return cls(ray.remote(num_cpus=CPUS_ASKED, max_retries=2)(function).remote(*args))
 
     @property
     def is_done(self) -> bool:

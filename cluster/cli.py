@@ -28,6 +28,7 @@ from raymill.spec import Spec
 from raymill.spec_text import load_spec
 
 _STEPS = ("prepare", "train", "evaluate", "promote")
+_WITHOUT_TRACKER = ("prepare", "undeploy")
 _SAMPLE_ROWS = 3
 _WALK = "jobs.run:walk"
 _STORES_LOGGER = "raymill.store"
@@ -93,6 +94,9 @@ def _undeploy(arguments: argparse.Namespace, console: Console, output: Output) -
 
 
 def _predict(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
+    from raymill.store import Store
+
+    Store(arguments.output).check()
     with _session(spec, arguments, console, needs_serve=False):
         predicted = _job("jobs.predict:predict")(spec, arguments.input, arguments.output, console)
     return {"output": predicted.uri, "rows": predicted.rows, "model": {"name": spec.name, "version": predicted.version}}
@@ -150,11 +154,12 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
     """
     from cluster.endpoint import find, forget
     from cluster.front import check_port
+    from cluster.reach import require_reached
     from cluster.session import choose_address, open_session
     from raymill.store import Store
 
     store = Store(spec.store)
-    store.check()
+    require_reached(store, None if arguments.command in _WITHOUT_TRACKER else spec.tracking)
     threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
     live = find(store, spec.name)
     join = live.ray_address if live is not None else None

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.capacity import Capacity, types_in
 from raymill.errors import MachineError, ResourceError
 
 _TIMEOUT_S = 30.0
 _AWAY_S = 30.0
 _NO_AGENT_S = 60.0
+_BEGINNING_BYTES = 1 << 16
 _NO_AGENT = "No available agent"
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -66,8 +68,18 @@ class JobsApi:
 
     address: str
 
-    def ray_version(self) -> str:
-        return str(self._json("GET", "/api/version")["ray_version"])
+    def versions(self) -> tuple[str, str]:
+        """The versions of the cluster's Ray and Python."""
+        said = self._json("GET", "/api/v0/cluster_metadata")["data"]
+        return str(said["rayVersion"]), str(said["pythonVersion"])
+
+    def capacity(self) -> Capacity:
+        """What the nodes that are alive have, and what the autoscaler may add, which only its own log tells."""
+        alive = "limit=10000&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"
+        nodes = self._json("GET", f"/api/v0/nodes?{alive}")["data"]["result"]["result"]
+        head = next((node["node_id"] for node in nodes if node["is_head_node"]), None)
+        log = "" if head is None else self._beginning(f"/api/v0/logs/file?node_id={head}&filename=monitor.log&lines=-1")
+        return Capacity(nodes=[node["resources_total"] for node in nodes], types=types_in(log))
 
     def upload(self, package: bytes) -> str:
         """The URI of a zipped folder, which is sent unless the cluster has it."""
@@ -112,6 +124,13 @@ class JobsApi:
         """Asks a job to end, by SIGTERM; absent or ended is fine."""
         self._found("POST", f"/api/jobs/{_quoted(id)}/stop", b"")
 
+    def _beginning(self, path: str) -> str:
+        """The first bytes of what a call answers; nothing where it is refused, as for a file that isn't there."""
+        try:
+            return self._patient("GET", path, None, _BEGINNING_BYTES).decode(errors="replace")
+        except urllib.error.HTTPError:
+            return ""
+
     def _json(self, method: str, path: str) -> Any:
         return json.loads(self._call(method, path))
 
@@ -130,13 +149,13 @@ class JobsApi:
         except urllib.error.HTTPError as error:
             raise self._refused(error) from error
 
-    def _patient(self, method: str, path: str, body: bytes | None) -> bytes:
+    def _patient(self, method: str, path: str, body: bytes | None, most: int = -1) -> bytes:
         """One call, repeated for half a minute while nobody answers."""
         deadline_s = time.monotonic() + _AWAY_S
         pause_s = 0.5
         while True:
             try:
-                return self._once(method, path, body)
+                return self._once(method, path, body, most)
             except urllib.error.HTTPError:
                 raise
             except (OSError, ValueError) as error:
@@ -145,11 +164,11 @@ class JobsApi:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, 5)
 
-    def _once(self, method: str, path: str, body: bytes | None) -> bytes:
+    def _once(self, method: str, path: str, body: bytes | None, most: int) -> bytes:
         headers = {"content-type": "application/json"} | _authorization()
         request = urllib.request.Request(f"{self.address.rstrip('/')}{path}", body, headers, method=method)
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
-            data: bytes = answer.read()
+            data: bytes = answer.read(most)
             return data
 
     def _refused(self, error: urllib.error.HTTPError) -> ResourceError | MachineError:

@@ -21,11 +21,10 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
 from cluster.failures import unwrap
+from raymill.spec import CPUS_ASKED
 
 Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
-# Less than one, so that an endpoint that holds half a CPU of a small machine never blocks a pass.
-CPUS_PER_PIECE = 0.5
 _RETRIES = 3
 
 
@@ -49,7 +48,7 @@ def each(work: Callable[[Piece], Answer], pieces: Sequence[Piece]) -> Iterator[A
 
 
 def _dataset(work: Datasource, pieces: int) -> ray.data.Dataset:
-    asked = {"num_cpus": CPUS_PER_PIECE, "max_retries": _RETRIES}
+    asked = {"num_cpus": CPUS_ASKED, "max_retries": _RETRIES}
     with warnings.catch_warnings():
         # Ray Data's named parameters have none for retries, which are endless otherwise.
         warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")

@@ -9,6 +9,7 @@ from typing import Any
 
 from cluster.jobs_api import Job, JobsApi
 from cluster.output import Output
+from cluster.preflight import preflight, require_remote
 from cluster.submission import Submission
 from raymill.console import Console
 from raymill.errors import Interrupted, MachineError
@@ -24,9 +25,14 @@ class EndedElsewhere(Exception):
 
 
 def submit(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    """Runs a command on the cluster `--on` names; returns what it reported. Raises EndedElsewhere where it failed."""
-    spec = load_spec(arguments.spec, arguments.overrides)
-    submission = Submission.send(spec, arguments.command, options(arguments), JobsApi(arguments.on))
+    """Runs a command on the cluster `--on` names; returns what it reported. Raises EndedElsewhere where it failed.
+
+    What the cluster can't do is refused before there is a job.
+    """
+    spec, api = load_spec(arguments.spec, arguments.overrides), JobsApi(arguments.on)
+    require_remote(spec, api.address, _places(arguments))
+    preflight(spec, _last_step(arguments), api, console)
+    submission = Submission.send(spec, arguments.command, options(arguments), api)
     console.say(f"submitted {submission.id} to {arguments.on}")
     return _ending(submission, submission.follow(console))
 
@@ -66,8 +72,19 @@ def _newest(arguments: argparse.Namespace) -> Submission:
 def options(arguments: argparse.Namespace) -> list[str]:
     """The command's own options, as its job takes them."""
     flags = [f"--{name}" for name in ("once", "no-serve") if getattr(arguments, name.replace("-", "_"), False)]
-    places = [(f"--{name}", getattr(arguments, name, None)) for name in ("input", "output")]
-    return flags + [word for name, value in places if value for word in (name, value)]
+    return flags + [word for name, value in _places(arguments).items() for word in (name, value)]
+
+
+def _places(arguments: argparse.Namespace) -> dict[str, str]:
+    """What the command reads and writes beside the spec's places, by option."""
+    found = {f"--{name}": getattr(arguments, name, None) for name in ("input", "output")}
+    return {name: place for name, place in found.items() if place}
+
+
+def _last_step(arguments: argparse.Namespace) -> str:
+    if arguments.command == "run":
+        return "promote" if arguments.no_serve else "deploy"
+    return str(arguments.command)
 
 
 def _ending(submission: Submission, report: str) -> dict[str, Any]:

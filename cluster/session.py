@@ -18,13 +18,14 @@ import contextlib
 import importlib.util
 import json
 import logging
-import math
 import os
 import socket
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cluster.capacity import Capacity, NodeType
+from cluster.jobs_api import JobsApi
 from cluster.scratch import scratch_folder
 from cluster.stopping import sigterm_as_ctrl_c, take_sigterm
 from cluster.worker_lines import worker_lines
@@ -34,7 +35,6 @@ from raymill.errors import MachineError, ResourceError
 KEEP_ALIVE_S = 20
 DRAIN_S = 25
 _HAPROXY_THREADS = 4
-_ROUNDING = 1e-9
 _INSIDE_A_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
@@ -84,43 +84,34 @@ def choose_address(join: str | None, environ: Mapping[str, str]) -> str | None:
     )
 
 
-def check_resources(cpus: float, gpus: float, count: int = 1) -> None:
+def check_resources(cpus: float, gpus: float, count: int = 1, what: str = "process") -> None:
     """Raises ResourceError when the connected Ray could never give `count` processes this much each."""
+    here = Capacity(nodes=nodes_here())
+    if not here.holds(cpus, gpus, count):
+        replace(here, types=types_here()).require(cpus, gpus, count, what)
+
+
+def nodes_here() -> list[dict[str, float]]:
+    """The resources of each node of the connected Ray that is alive."""
     import ray
 
-    check_nodes([node["Resources"] for node in ray.nodes() if node["Alive"]], cpus, gpus, count)
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def check_nodes(nodes: list[dict[str, float]], cpus: float, gpus: float, count: int = 1) -> None:
-    """Raises ResourceError when nodes, each its total resources by name, don't hold `count` processes at a time.
+def types_here() -> Sequence[NodeType] | None:
+    """The types of nodes that may come to the connected Ray, None where that isn't known.
 
-    A process needs its `cpus` and `gpus` on one node; what others hold at the moment does not count.
+    Only its dashboard tells them, and a Ray without one, as the embedded, has no autoscaler.
     """
-    room = sum(_room(node, cpus, gpus) for node in nodes)
-    if room >= count:
-        return
-    if room:
-        raise ResourceError(
-            f"{count} processes ask for {cpus:g} CPUs and {gpus:g} GPUs each, and the {len(nodes)} nodes, with "
-            f"{_total(nodes, 'CPU'):g} CPUs and {_total(nodes, 'GPU'):g} GPUs together, hold {room} of them.",
-            "Ask for fewer, or for less each, in the spec, or use a larger machine.",
-        )
-    largest = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)), default={})
-    raise ResourceError(
-        f"One process asks for {cpus:g} CPUs and {gpus:g} GPUs, and no node has them: "
-        f"the largest of {len(nodes)} has {largest.get('CPU', 0):g} CPUs and {largest.get('GPU', 0):g} GPUs.",
-        "Ask for less in the spec, or use a larger machine.",
-    )
+    from ray._private.worker import get_dashboard_url
 
-
-def _room(node: dict[str, float], cpus: float, gpus: float) -> float:
-    """How many processes an empty node holds: a whole number, or infinity where they ask for nothing."""
-    asked = ((node.get("CPU", 0), cpus), (node.get("GPU", 0), gpus))
-    return min((math.floor(has / each + _ROUNDING) for has, each in asked if each > 0), default=math.inf)
-
-
-def _total(nodes: list[dict[str, float]], name: str) -> float:
-    return sum(node.get(name, 0) for node in nodes)
+    dashboard = get_dashboard_url()
+    if not dashboard:
+        return ()
+    try:
+        return JobsApi(f"http://{dashboard}").capacity().types
+    except (ResourceError, MachineError):
+        return None  # it may listen on the head's loopback alone, and this be another node
 
 
 def cluster_of(environ: Mapping[str, str]) -> str | None:

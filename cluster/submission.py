@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import raymill
 from cluster.jobs_api import Job, JobsApi
 from raymill.console import Console
 from raymill.errors import Interrupted, MachineError, ResourceError, SpecError
@@ -26,6 +27,7 @@ from raymill.spec import ImportedSpec, Spec
 
 SPEC_FILE = "spec.yaml"
 JOB_ID = "RAYMILL_JOB_ID"  # by which a job knows how its submission calls it
+SUBMITTED_BY = "RAYMILL_VERSION"  # of the raymill that has handed the job over
 _POLL_S = 1.0
 _LOST_S = 60.0
 _REPORT = '{"job": '
@@ -42,16 +44,19 @@ class Submission:
 
     @classmethod
     def send(cls, spec: Spec, command: str, options: Sequence[str], api: JobsApi) -> Submission:
-        """Hands a job to a cluster and returns. Raises SpecError for a path of this machine, ResourceError."""
-        _require_remote(spec, api.address)
-        _require_same_ray(api)
+        """Hands a job to a cluster and returns."""
         submission = cls(api=api, id=new_id(spec.name, command, datetime.now(UTC)))
         api.submit(
             shlex.join(["python", "-m", f"jobs.{command}", SPEC_FILE, "--json", *options]),
             id=submission.id,
             package=api.upload(package_of(spec)),
             metadata={"raymill": spec.name, "command": command},
-            env={"PYTHONUNBUFFERED": "1", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1", JOB_ID: submission.id},
+            env={
+                "PYTHONUNBUFFERED": "1",
+                "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+                JOB_ID: submission.id,
+                SUBMITTED_BY: raymill.__version__,
+            },
         )
         return submission
 
@@ -134,25 +139,3 @@ def _module(dotted: str) -> dict[str, bytes]:
     if not found.submodule_search_locations:
         return {file.name: file.read_bytes()}
     return {str(path.relative_to(file.parent.parent)): path.read_bytes() for path in sorted(file.parent.rglob("*.py"))}
-
-
-def _require_remote(spec: Spec, address: str) -> None:
-    places = {"data.source": spec.data.source, "store": spec.store, "tracking": spec.tracking or ""}
-    for key, place in places.items():
-        local = place.startswith("sqlite:") if key == "tracking" else not place.startswith(("s3://", "bundled:"))
-        if local:
-            raise SpecError(
-                f"{key} is {place}, on this machine, but the job is to run at {address}.",
-                "Name a place that the cluster reaches, as s3://BUCKET/PREFIX, or an MLflow server for tracking.",
-            )
-
-
-def _require_same_ray(api: JobsApi) -> None:
-    import ray
-
-    theirs = api.ray_version()
-    if theirs.split(".")[:2] != ray.__version__.split(".")[:2]:
-        raise ResourceError(
-            f"The cluster at {api.address} runs Ray {theirs}, and raymill here is made for {ray.__version__}.",
-            "Give the cluster an image with this raymill and its Ray.",
-        )

@@ -41,6 +41,9 @@ METRICS = {
 # By a piece of work, a training worker, or the baselines: less than one, so that an endpoint that holds half a CPU of
 # a small machine never blocks them.
 CPUS_ASKED = 0.5
+# By a piece of work, a training worker, or the baselines: less than one, so that an endpoint that holds half a CPU of
+# a small machine never blocks them.
+CPUS_ASKED = 0.5
 LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
 
 
@@ -284,6 +287,11 @@ class TrainSpec(Section):
     @property
     def most_workers(self) -> int:
         return self.workers if isinstance(self.workers, int) else self.workers.max
+
+    @property
+    def cpus_asked(self) -> float:
+        """What each worker asks Ray for."""
+        return self.cpus_per_worker or CPUS_ASKED
 
     @property
     def cpus_asked(self) -> float:

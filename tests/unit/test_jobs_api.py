@@ -103,16 +103,38 @@ def test_a_cluster_that_fails_is_not_asked_again(head: Head) -> None:
 
 def test_the_token_is_shown_and_a_refused_one_is_said_without_it(head: Head, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "secret-token")
-    head.answers["GET /api/version"] = [(401, "no")]
+    head.answers["GET /api/v0/cluster_metadata"] = [(401, "no")]
     with pytest.raises(ResourceError, match=r"doesn't take this token \(401\)") as caught:
-        JobsApi(head.address).ray_version()
+        JobsApi(head.address).versions()
     assert head.asked[0][2] == "Bearer secret-token"
     assert "secret" not in str(caught.value)
+
+
+def test_the_capacity_is_what_the_nodes_have_and_what_the_autoscalers_log_tells(head: Head) -> None:
+    def node(id: str, is_head: bool, **resources: float) -> dict[str, Any]:
+        return {"node_id": id, "is_head_node": is_head, "resources_total": resources}
+
+    alive = "/api/v0/nodes?limit=10000&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"
+    nodes = [node("a", False, CPU=2.0), node("b", True, CPU=1.0, GPU=1.0)]
+    head.answers[f"GET {alive}"] = [(200, {"data": {"result": {"result": nodes}}})]
+    unknown = JobsApi(head.address).capacity()
+    assert (unknown.nodes, unknown.types) == ([{"CPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}], None)
+    log = "GET /api/v0/logs/file?node_id=b&filename=monitor.log&lines=-1"
+    told = "StandardAutoscaler: {'max_workers': 3, 'available_node_types': {'large': {'resources': {'CPU': 64}}}}\n"
+    head.answers[log] = [(200, told + 100_000 * ".")]
+    (large,) = JobsApi(head.address).capacity().types or ()
+    assert (large.name, large.resources, large.most) == ("large", {"CPU": 64.0}, 3)
+
+
+def test_the_versions_are_those_that_the_head_tells(head: Head) -> None:
+    told = {"data": {"rayVersion": "2.60.0", "pythonVersion": "3.11.7"}}
+    head.answers["GET /api/v0/cluster_metadata"] = [(200, told)]
+    assert JobsApi(head.address).versions() == ("2.60.0", "3.11.7")
 
 
 def test_nobody_there_is_said_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.jobs_api._AWAY_S", 0.2)
     with pytest.raises(ResourceError, match=r"Nobody answers as a Ray cluster at http://127\.0\.0\.1:9: "):
-        JobsApi("http://127.0.0.1:9").ray_version()
+        JobsApi("http://127.0.0.1:9").versions()
     with pytest.raises(ResourceError, match="Nobody answers"):
-        JobsApi("nonsense").ray_version()
+        JobsApi("nonsense").versions()

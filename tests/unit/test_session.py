@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.session import _environment, _own, check_nodes, choose_address
+from cluster.session import _environment, _own, choose_address
 from raymill.errors import ResourceError
 
 THERE = "10.0.0.1:6379"
@@ -29,40 +29,9 @@ def test_a_contradicting_ray_address_is_refused_by_name(join: str | None, named:
         choose_address(join, {"RAY_ADDRESS": named})
 
 
-def test_resources_must_fit_on_one_node() -> None:
-    nodes = [{"CPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}]
-    check_nodes(nodes, 2, 0)
-    check_nodes(nodes, 0.5, 1)
-    with pytest.raises(ResourceError, match=r"2 CPUs and 1 GPUs.*largest of 2 has 1 CPUs and 1 GPUs"):
-        check_nodes(nodes, 2, 1)
-    with pytest.raises(ResourceError, match="largest of 0"):
-        check_nodes([], 1, 0)
-
-
-def test_all_processes_together_must_fit_on_the_nodes() -> None:
-    nodes = [{"CPU": 2.0}, {"CPU": 1.0, "GPU": 1.0}]
-    check_nodes(nodes, 0.5, 0, count=6)
-    check_nodes(nodes, 0, 0.5, count=2)
-    check_nodes([{"CPU": 0.3}], 0.1, 0, count=3)
-    check_nodes(nodes, 0, 0, count=1_000)
-    with pytest.raises(ResourceError) as caught:
-        check_nodes(nodes, 0.75, 0, count=4)
-    assert caught.value.what == (
-        "4 processes ask for 0.75 CPUs and 0 GPUs each, and the 2 nodes, with 3 CPUs and 1 GPUs together, "
-        "hold 3 of them."
-    )
-    with pytest.raises(ResourceError, match=r"^2 processes ask .* hold 1 of them"):
-        check_nodes(nodes, 0.5, 1, count=2)
-    with pytest.raises(ResourceError, match=r"^One process asks for 3 CPUs"):
-        check_nodes(nodes, 3, 0, count=2)
-
-
 def test_no_remedy_names_an_option_that_is_not_there() -> None:
     with pytest.raises(ResourceError) as caught:
         choose_address(None, {"RAY_ADDRESS": THERE})
-    assert "--on" not in str(caught.value)
-    with pytest.raises(ResourceError) as caught:
-        check_nodes([], 1, 0)
     assert "--on" not in str(caught.value)
 
 
