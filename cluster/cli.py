@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cluster import remote
+from cluster import reading, remote
 from cluster.ending import as_ours
 from cluster.grammar import SUBMITTED, parse
 from cluster.noise import WithoutRemarks
@@ -257,9 +257,10 @@ _COMMANDS: dict[str, Command] = {
     "predict": _as_job(_predict),
     "status": _status,
     "clean": _clean,
-    "logs": remote.logs,
+    "logs": reading.logs,
+    "explain": reading.explain,
     "cancel": remote.cancel,
-    "list": remote.list_jobs,
+    "list": reading.list_jobs,
     "spec": _spec,
     "init": _init,
 }

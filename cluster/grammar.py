@@ -19,6 +19,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         arguments.overrides += rest
+    if arguments.command == "list" and arguments.spec is None and arguments.on is None:
+        parser.error("list needs a SPEC, or the ADDRESS of a cluster as --on ADDRESS")
     return arguments
 
 
@@ -38,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         ("clean", "removes what no result needs"),
     ):
         _add_job(commands, name, text)
-    _add_elsewhere(commands)
+    _add_reading(commands)
     _add_spec(commands)
     _add_init(commands)
     return parser
@@ -61,20 +63,24 @@ def _add_job(commands: Any, name: str, text: str) -> None:
         parser.add_argument("--output", required=True, help="a folder for Parquet files")
 
 
-def _add_elsewhere(commands: Any) -> None:
+def _add_reading(commands: Any) -> None:
     for name, text in (
-        ("logs", "what the newest job of a spec's name prints on a cluster"),
-        ("cancel", "ends the newest job of a spec's name on a cluster"),
-        ("list", "the jobs of a cluster"),
+        ("logs", "what the newest job of a spec's name says, or has said"),
+        ("explain", "what it did, why it ended so, and what to type next"),
+        ("cancel", "ends it, where it runs on a cluster"),
+        ("list", "the jobs of a spec's name, or of a cluster"),
     ):
         parser = commands.add_parser(name, help=text, description=text)
-        if name != "list":
-            parser.add_argument("spec", metavar="SPEC", help="a YAML file")
-            parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-        parser.add_argument("--on", metavar="ADDRESS", required=True, help="its Jobs API, as http://HOST:8265")
+        parser.add_argument("spec", nargs="?" if name == "list" else None, metavar="SPEC", help="a YAML file")
+        parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+        asks = "its Jobs API, as http://HOST:8265" + ("" if name == "cancel" else "; default: the spec's store")
+        parser.add_argument("--on", metavar="ADDRESS", required=name == "cancel", help=asks)
         parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        if name != "list":
+            parser.add_argument("--job", metavar="ID", help="another job than the newest, as `raymill list` names it")
         if name == "logs":
             parser.add_argument("-f", "--follow", action="store_true", help="until the job ends")
+            parser.add_argument("--workers", action="store_true", help="what its workers printed, from the store")
         parser.set_defaults(debug=False)
 
 

@@ -63,10 +63,21 @@ class JobsApi:
     """The API at `address`, as `http://HOST:8265`.
 
     Raises ResourceError where it refuses, MachineError where it fails.
-    Nobody answering for half a minute is a ResourceError too: most often the address is wrong.
+    Nobody answering for `patience_s` is a ResourceError too: most often the address is wrong.
     """
 
     address: str
+    patience_s: float = _AWAY_S
+
+    def answers(self) -> bool:
+        """Whether somebody is there, whatever the answer is."""
+        try:
+            self._found("GET", "/api/version")
+        except ResourceError as error:
+            return isinstance(error.__cause__, urllib.error.HTTPError)
+        except MachineError:
+            return True
+        return True
 
     def versions(self) -> tuple[str, str]:
         """The versions of the cluster's Ray and Python."""
@@ -150,8 +161,8 @@ class JobsApi:
             raise self._refused(error) from error
 
     def _patient(self, method: str, path: str, body: bytes | None, most: int = -1) -> bytes:
-        """One call, repeated for half a minute while nobody answers."""
-        deadline_s = time.monotonic() + _AWAY_S
+        """One call, repeated for as long as the patience lasts while nobody answers."""
+        deadline_s = time.monotonic() + self.patience_s
         pause_s = 0.5
         while True:
             try:

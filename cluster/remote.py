@@ -1,19 +1,24 @@
-"""Commands on a cluster that is elsewhere: a job is handed to it and followed; its log, its end, and all its jobs."""
+"""Commands on a cluster that is elsewhere: a job is handed to it, followed and cancelled."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from cluster.jobs_api import Job, JobsApi
 from cluster.output import Output
 from cluster.preflight import preflight, require_remote
-from cluster.submission import Submission
+from cluster.salvage import salvage, salvage_lost, unexplained
+from cluster.submission import Submission, find
+from raymill.bounded_text import BoundedText
 from raymill.console import Console
-from raymill.errors import Interrupted, MachineError
+from raymill.errors import Interrupted, MachineError, RaymillError, ResourceError
+from raymill.spec import Spec
 from raymill.spec_text import load_spec
+
+_SEEN_CHARS = 1 << 20
 
 
 class EndedElsewhere(Exception):
@@ -34,39 +39,55 @@ def submit(arguments: argparse.Namespace, console: Console, output: Output) -> d
     preflight(spec, _last_step(arguments), api, console)
     submission = Submission.send(spec, arguments.command, options(arguments), api)
     console.say(f"submitted {submission.id} to {arguments.on}")
-    return _ending(submission, submission.follow(console))
+    return watch(submission, spec, arguments.command, console)
 
 
-def logs(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    """Prints what the newest job of a spec's name has printed; with -f follows it to its end."""
-    submission = _newest(arguments)
-    if arguments.follow:
-        return _ending(submission, submission.follow(console))
-    output.text(submission.api.log(submission.id))
-    return {"id": submission.id}
+def watch(submission: Submission, spec: Spec, command: str, console: Console) -> dict[str, Any]:
+    """Shows a job's lines until it ends; returns its report, or raises what became of it.
+
+    Where the job could not write its own end into the store, that is done here, if the store can be reached.
+    """
+    from raymill.store import Store
+
+    api, store, seen = submission.api, Store(spec.store).at_once(), _Seen()
+    try:
+        with console.heard_by(seen):
+            report = submission.follow(console)
+        job = submission.job()
+        with contextlib.suppress(RaymillError):  # no way from here to the store; the cluster knows it all
+            salvage(store, job, api.log(job.id), api.address)
+    except (MachineError, ResourceError) as error:
+        with contextlib.suppress(RaymillError):  # the same
+            salvage_lost(store, submission.id, spec.name, command, api.address, seen.text.text(), error)
+        raise
+    return _ending(job, report)
+
+
+class _Seen:
+    """What has been shown of a job: all that is left of one that dies with its cluster."""
+
+    def __init__(self) -> None:
+        self.text = BoundedText(_SEEN_CHARS, _SEEN_CHARS)
+
+    def hear(self, kind: str, text: str) -> None:
+        self.text.add(text)
 
 
 def cancel(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    """Asks the newest job of a spec's name to end, which writes a checkpoint first."""
-    submission = _newest(arguments)
-    if (job := submission.job()).has_ended:
+    """Asks a job, the newest of a spec's name, to end, which writes a checkpoint first."""
+    api, name = JobsApi(arguments.on), load_spec(arguments.spec, arguments.overrides).name
+    job = find(api, name, arguments.job)
+    if job is None:
+        raise ResourceError(
+            f"The cluster at {api.address} knows no job {arguments.job or f'of {name}'}.",
+            f"`raymill list --on {api.address}` shows what it knows.",
+        )
+    if job.has_ended:
         console.say(f"{job.id} has ended already: {job.status.lower()}")
     else:
-        submission.api.stop(submission.id)
-        console.say(f"{submission.id} is asked to end; the same command continues from its newest checkpoint")
-    return {"id": submission.id}
-
-
-def list_jobs(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    """Prints the jobs of raymill that a cluster knows, a line each."""
-    jobs = [job for job in JobsApi(arguments.on).jobs() if "raymill" in job.metadata]
-    if not arguments.json:
-        output.text("".join(f"{_line(job)}\n" for job in jobs) or "no job of raymill yet\n")
-    return {"jobs": [{"id": job.id, "status": job.status.lower(), "exit_code": job.exit_code} for job in jobs]}
-
-
-def _newest(arguments: argparse.Namespace) -> Submission:
-    return Submission.newest(load_spec(arguments.spec, arguments.overrides).name, JobsApi(arguments.on))
+        api.stop(job.id)
+        console.say(f"{job.id} is asked to end; the same command continues from its newest checkpoint")
+    return {"id": job.id}
 
 
 def options(arguments: argparse.Namespace) -> list[str]:
@@ -87,24 +108,13 @@ def _last_step(arguments: argparse.Namespace) -> str:
     return str(arguments.command)
 
 
-def _ending(submission: Submission, report: str) -> dict[str, Any]:
+def _ending(job: Job, report: str) -> dict[str, Any]:
     """The report of a job that succeeded. Raises what became of another."""
-    job = submission.job()
     if job.status == "STOPPED":
         raise Interrupted(f"The job {job.id} was cancelled.", "Type the same command to continue.")
     if not report:
-        said = " ".join(job.message.split())[-300:].rstrip(".") or "it did not say why"
-        raise MachineError(
-            f"The job {job.id} ended as {job.status.lower()} without a result: {said}.",
-            "See its log with `raymill logs`; the same command continues from what is in the store.",
-        )
+        raise unexplained(job)
     found: dict[str, Any] = json.loads(report)
     if job.exit_code:
         raise EndedElsewhere(found, job.exit_code)
     return found
-
-
-def _line(job: Job) -> str:
-    started = datetime.fromtimestamp(job.started_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if job.started_s else "not yet"
-    code = "" if not job.exit_code else f", exit code {job.exit_code}"
-    return f"{job.id:50} {job.status.lower()}{code}, started {started}"

@@ -21,7 +21,7 @@ from pathlib import Path
 import raymill
 from cluster.jobs_api import Job, JobsApi
 from raymill.console import Console
-from raymill.errors import Interrupted, MachineError, ResourceError, SpecError
+from raymill.errors import Interrupted, MachineError, SpecError
 from raymill.job_record import new_id
 from raymill.spec import ImportedSpec, Spec
 
@@ -59,17 +59,6 @@ class Submission:
             },
         )
         return submission
-
-    @classmethod
-    def newest(cls, name: str, api: JobsApi) -> Submission:
-        """The last job of a spec's name. Raises ResourceError where the cluster knows none."""
-        found = [job.id for job in api.jobs() if job.metadata.get("raymill") == name]
-        if not found:
-            raise ResourceError(
-                f"The cluster at {api.address} knows no job of {name}.",
-                "`raymill list --on ADDRESS` shows what it knows.",
-            )
-        return cls(api=api, id=found[-1])
 
     def job(self) -> Job:
         found = self.api.job(self.id)
@@ -111,6 +100,14 @@ class Submission:
                 f"Follow it with `raymill logs -f SPEC --on {self.api.address}`, end it with `raymill cancel`.",
             ) from None
         return report
+
+
+def find(api: JobsApi, name: str, id: str | None) -> Job | None:
+    """A job that a cluster knows, by its id, or the newest of a spec's name."""
+    if id is not None:
+        return api.job(id)
+    found = [job for job in api.jobs() if job.metadata.get("raymill") == name]
+    return found[-1] if found else None
 
 
 def package_of(spec: Spec) -> bytes:

@@ -50,9 +50,10 @@ COMMAND_LINE = {
     "predict": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--input", "--on", "--output"],
     "status": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
     "clean": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
-    "logs": ["SPEC", "KEY=VALUE", "--json", "--follow", "--on"],
-    "cancel": ["SPEC", "KEY=VALUE", "--json", "--on"],
-    "list": ["--json", "--on"],
+    "logs": ["SPEC", "KEY=VALUE", "--json", "--follow", "--job", "--on", "--workers"],
+    "explain": ["SPEC", "KEY=VALUE", "--json", "--job", "--on"],
+    "cancel": ["SPEC", "KEY=VALUE", "--json", "--job", "--on"],
+    "list": ["SPEC", "KEY=VALUE", "--json", "--on"],
     "spec": ["ACTION"],
     "init": ["DATA", "--target"],
 }

@@ -132,9 +132,10 @@ def test_the_versions_are_those_that_the_head_tells(head: Head) -> None:
     assert JobsApi(head.address).versions() == ("2.60.0", "3.11.7")
 
 
-def test_nobody_there_is_said_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.jobs_api._AWAY_S", 0.2)
+def test_nobody_there_is_said_with_the_address() -> None:
+    nobody = JobsApi("http://127.0.0.1:9", patience_s=0.2)
+    assert not nobody.answers()
     with pytest.raises(ResourceError, match=r"Nobody answers as a Ray cluster at http://127\.0\.0\.1:9: "):
-        JobsApi("http://127.0.0.1:9").versions()
+        nobody.versions()
     with pytest.raises(ResourceError, match="Nobody answers"):
         JobsApi("nonsense").versions()
