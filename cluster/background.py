@@ -9,6 +9,7 @@ from typing import Any
 import ray
 
 from cluster.failures import unwrap
+from cluster.waiting import waiting
 from raymill.spec import CPUS_ASKED
 
 
@@ -29,7 +30,8 @@ class Background:
     def wait(self) -> Any:
         """The function's result. Raises what it raised."""
         try:
-            return ray.get(self.ref)
+            with waiting({"CPU": CPUS_ASKED}):
+                return ray.get(self.ref)
         except ray.exceptions.RayError as error:
             raise unwrap(error) from error
 

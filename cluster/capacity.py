@@ -7,7 +7,6 @@ moment doesn't count: it comes back.
 from __future__ import annotations
 
 import ast
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from typing import Any
 
 import yaml
 
+from cluster.crew import places
 from raymill.errors import ResourceError
 
 Resources = Mapping[str, float]
-_ROUNDING = 1e-9
 # Where Ray's autoscaler tells its node types: once, in its log, when it starts (version 1 and version 2).
 _CONFIG_V1 = re.compile(r"StandardAutoscaler: (\{'.*\})$", re.MULTILINE)
 _CONFIG_V2 = re.compile(r"Using Autoscaling Config: *\n(.*?)^\d{4}-\d\d-\d\d ", re.MULTILINE | re.DOTALL)
@@ -46,9 +45,15 @@ class Capacity:
             return None
         return sum(self._left(kind) * kind.resources.get(name, 0) for kind in self.types)
 
+    def more(self, name: str) -> str:
+        """What may come of a resource, as the end of a sentence; nothing where there is no autoscaler."""
+        if self.types is None:
+            return ", an autoscaler may add some"
+        return f", the autoscaler may add up to {self.may_add(name):g}" if self.types else ""
+
     def holds(self, cpus: float, gpus: float, count: int = 1) -> bool:
         """Whether the nodes that are here hold `count` processes at a time, each with so much on one node."""
-        return sum(_room(node, cpus, gpus) for node in self.nodes) >= count
+        return _room(self.nodes, cpus, gpus) >= count
 
     def require(self, cpus: float, gpus: float, count: int = 1, what: str = "process") -> None:
         """Raises ResourceError when this could never hold `count` processes, each with so much on one node.
@@ -57,8 +62,8 @@ class Capacity:
         """
         if self.types is None or self.holds(cpus, gpus, count):
             return
-        here = sum(_room(node, cpus, gpus) for node in self.nodes)
-        coming = sum(_room(kind.resources, cpus, gpus) * self._left(kind) for kind in self.types if self._left(kind))
+        here = _room(self.nodes, cpus, gpus)
+        coming = sum(_room([kind.resources], cpus, gpus) * self._left(kind) for kind in self.types if self._left(kind))
         if here + coming >= count:
             return
         if here + coming:
@@ -121,10 +126,9 @@ def _type(name: str, told: Mapping[str, Any], most: int) -> NodeType:
     return NodeType(name=name, resources=resources, most=most if own is None else min(most, int(own)))
 
 
-def _room(node: Resources, cpus: float, gpus: float) -> float:
-    """How many processes an empty node holds: a whole number, or infinity where they ask for nothing."""
-    asked = ((node.get("CPU", 0), cpus), (node.get("GPU", 0), gpus))
-    return min((math.floor(has / each + _ROUNDING) for has, each in asked if each > 0), default=math.inf)
+def _room(nodes: Sequence[Resources], cpus: float, gpus: float) -> float:
+    """How many processes empty nodes hold: infinitely many where they ask for nothing."""
+    return sum(places(node, {"CPU": cpus, "GPU": gpus}) for node in nodes)
 
 
 def _largest(nodes: Sequence[Resources], gpus: float) -> Resources:

@@ -31,7 +31,7 @@ _STEPS = ("prepare", "train", "evaluate", "promote")
 _WITHOUT_TRACKER = ("prepare", "undeploy")
 _SAMPLE_ROWS = 3
 _WALK = "jobs.run:walk"
-_STORES_LOGGER = "raymill.store"
+_LOGGER = "raymill"  # of stores that are away, and of what is waited for
 Command = Callable[[argparse.Namespace, Console, Output], dict[str, Any]]
 
 
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     console, output = Console(), Output(sys.stdout, arguments.command, arguments.json)
     with contextlib.redirect_stdout(sys.stderr if arguments.debug else WithoutRemarks(sys.stderr)):
         try:
-            with sigterm_as_ctrl_c(), console.showing(_STORES_LOGGER):
+            with sigterm_as_ctrl_c(), console.showing(_LOGGER):
                 report, code = _command(arguments)(arguments, console, output), 0
         except EndedElsewhere as ended:
             report, code = ended.report, ended.code

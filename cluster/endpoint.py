@@ -22,6 +22,7 @@ from cluster.endpoint_record import EndpointRecord, find, forget, health_of
 from cluster.front import Front
 from cluster.serve_failure import cause_of
 from cluster.session import check_resources
+from cluster.waiting import waiting
 from raymill.console import Console
 from raymill.errors import DataError, MachineError, RaymillError, ResourceError
 from raymill.spec import Spec
@@ -81,7 +82,8 @@ def deploy_version(
         return Endpoint(name=spec.name, url=url, version=version, changed=False)
     try:
         _run(args)
-        _wait_until_public(args, url, front)
+        with waiting({"CPU": spec.serve.cpus}):
+            _wait_until_public(args, url, front)
     except RaymillError as cause:
         raise _undone(args, cause, before, there) from cause
     _record(args, url).write(store)

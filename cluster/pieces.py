@@ -21,6 +21,7 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
 from cluster.failures import unwrap
+from cluster.waiting import waiting
 from raymill.spec import CPUS_ASKED
 
 Piece = TypeVar("Piece")
@@ -34,15 +35,16 @@ def each(work: Callable[[Piece], Answer], pieces: Sequence[Piece]) -> Iterator[A
     Raises the RaymillError that `work` raised, and WorkerLost where a piece's worker died again and again.
     """
     _quiet()
-    dataset = _dataset(_Work(work, pieces), len(pieces))
-    waiting: dict[int, bytes] = {}
+    dataset = _dataset(_Work(ray.put(work), pieces), len(pieces))
+    early: dict[int, bytes] = {}
     following = 0
     try:
-        for row in dataset.iter_rows():
-            waiting[row["piece"]] = row["answer"]
-            while following in waiting:
-                yield pickle.loads(waiting.pop(following))
-                following += 1
+        with waiting({"CPU": CPUS_ASKED}):
+            for row in dataset.iter_rows():
+                early[row["piece"]] = row["answer"]
+                while following in early:
+                    yield pickle.loads(early.pop(following))
+                    following += 1
     except Exception as error:
         raise unwrap(error) from error
 
@@ -56,9 +58,12 @@ def _dataset(work: Datasource, pieces: int) -> ray.data.Dataset:
 
 
 class _Work(Datasource):
-    """Read tasks that each do one piece of work and read back its pickled answer as one row."""
+    """Read tasks that each do one piece of work and read back its pickled answer as one row.
 
-    def __init__(self, work: Callable[[Any], Any], pieces: Sequence[Any]) -> None:
+    The function is put into the object store once: Ray holds all tasks of a pass there from its start.
+    """
+
+    def __init__(self, work: ray.ObjectRef, pieces: Sequence[Any]) -> None:
         self._work, self._pieces = work, pieces
 
     def estimate_inmemory_data_size(self) -> int | None:
@@ -74,8 +79,8 @@ class _Work(Datasource):
         ]
 
 
-def _answer(work: Callable[[Any], Any], index: int, piece: Any) -> list[pa.Table]:
-    return [pa.table({"piece": [index], "answer": [pickle.dumps(work(piece))]})]
+def _answer(work: ray.ObjectRef, index: int, piece: Any) -> list[pa.Table]:
+    return [pa.table({"piece": [index], "answer": [pickle.dumps(ray.get(work)(piece))]})]
 
 
 def _quiet() -> None:
