@@ -8,18 +8,18 @@ from cluster.endpoint import Endpoint, deploy_version
 from cluster.front import Front
 from raymill.console import Console
 from raymill.errors import DataError
-from raymill.registry import Registry
+from raymill.registry import Registry, Version
 from raymill.spec import Spec
 
 
-def deploy(spec: Spec, console: Console, front: Front | None = None) -> Endpoint:
+def deploy(spec: Spec, console: Console, front: Front | None = None, champion: Version | None = None) -> Endpoint:
     """Serves the champion; a running endpoint changes its version without a failed request.
 
-    `front` is Serve where it was started earlier, beside other work. Raises DataError where nothing has been
-    promoted yet.
+    `front` is Serve where it was started earlier, beside other work, `champion` the one that was just found. Raises
+    DataError where nothing has been promoted yet, and TrackerError at once where MLflow can't be asked who it is.
     """
     assert spec.tracking is not None
-    champion = Registry(spec.tracking).alias(spec.name, "champion")
+    champion = champion or Registry(spec.tracking, waits_s=0.0).alias(spec.name, "champion")
     if champion is None:
         raise DataError(
             f"{spec.name} has no champion to serve: the gate has promoted no version.",

@@ -6,18 +6,15 @@ import hashlib
 import json
 import sys
 
-import numpy as np
-
 from cluster.pieces import each
-from raymill import plots
 from raymill.baselines import read_baselines
 from raymill.bundle import Bundle
 from raymill.console import Console
+from raymill.courier import Courier
 from raymill.errors import InternalError
 from raymill.evaluation import (
     MANIFEST,
     Evaluation,
-    all_scores,
     measure_baselines,
     reasons_of,
     slice_report,
@@ -25,14 +22,13 @@ from raymill.evaluation import (
     values_of,
 )
 from raymill.gate import warnings_against
-from raymill.history import read_history
+from raymill.outage import WAITS_S
 from raymill.prepared import Prepared
 from raymill.registry import Registry, Version
 from raymill.run import Run, Trained
 from raymill.scoring import Scorer, ScoreShard, require_comparable
 from raymill.spec import METRICS, Spec
 from raymill.store import Store
-from raymill.tracking import TrackedRun, Tracker
 
 
 def evaluate(spec: Spec, prepared: Prepared, trained: Trained, console: Console) -> Evaluation:
@@ -51,18 +47,20 @@ def evaluate(spec: Spec, prepared: Prepared, trained: Trained, console: Console)
         _score(spec, prepared, scorers, uri, console)
         evaluation = _measure(spec, prepared, trained, champion if len(scorers) > 1 else None, uri)
         evaluation.write()
-    _track(spec, prepared, trained, evaluation)
+    Courier(spec, prepared, lambda text: console.say(f"evaluate  {text}")).deliver(evaluation)
     _tell(spec, evaluation, console)
     return evaluation
 
 
-def comparable_champion(spec: Spec, prepared: Prepared, console: Console | None = None) -> Version | None:
+def comparable_champion(
+    spec: Spec, prepared: Prepared, console: Console | None = None, waits_s: float = WAITS_S
+) -> Version | None:
     """The champion, unless there is none or its bundle is lost, which the console says.
 
-    Raises DataError where its scores of these test rows would say nothing.
+    Raises DataError where its scores of these test rows would say nothing, and TrackerError.
     """
     assert spec.tracking is not None
-    champion = Registry(spec.tracking).alias(spec.name, "champion")
+    champion = Registry(spec.tracking, waits_s).alias(spec.name, "champion")
     if champion is None:
         return None
     if damage := Bundle.damage(champion.bundle_uri, champion.digest):
@@ -141,30 +139,6 @@ def _measure(spec: Spec, prepared: Prepared, trained: Trained, champion: Version
         champion=values_of(tally(uri, "champion", task, ())[0].result()) if champion else None,
         warnings=list(warnings_against(spec.gate_metric, measured, baselines)),
     )
-
-
-def _track(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evaluation) -> None:
-    assert spec.tracking is not None
-    if evaluation.is_tracked(trained.run_id):
-        return
-    tracked = Tracker.open(spec.tracking, spec.name, f"{spec.store}/mlflow").run(trained.run, params={}, tags={})
-    tracked.log_metrics(evaluation.metrics, "test", evaluation.reasons)
-    for name, metrics in evaluation.baselines.items():
-        tracked.log_metrics(metrics, f"baseline/{name}")
-    tracked.log_json("evaluation.json", {"metrics": evaluation.metrics, "slices": evaluation.slices})
-    _draw(prepared, trained, evaluation, tracked, Store(spec.store))
-    evaluation.mark_tracked(trained.run_id)
-
-
-def _draw(prepared: Prepared, trained: Trained, evaluation: Evaluation, tracked: TrackedRun, store: Store) -> None:
-    task = prepared.task
-    target, scores = all_scores(evaluation.uri, "candidate")
-    tracked.log_bytes("plots/loss.png", plots.loss_curve(read_history(store, f"runs/{trained.run}/history")))
-    if task.kind == "regression":
-        tracked.log_bytes("plots/residuals.png", plots.residuals(target, scores))
-    else:
-        tracked.log_bytes("plots/roc.png", plots.roc(target, scores, task))
-        tracked.log_bytes("plots/confusion.png", plots.confusion(np.array(evaluation.confusion), task.classes))
 
 
 def _tell(spec: Spec, evaluation: Evaluation, console: Console) -> None:

@@ -103,7 +103,7 @@ def _score(source: Source, version: Version, key: tuple[str, ...], output: Store
 
 def _champion(spec: Spec) -> Version:
     assert spec.tracking is not None
-    champion = Registry(spec.tracking).alias(spec.name, "champion")
+    champion = Registry(spec.tracking, waits_s=0.0).alias(spec.name, "champion")
     if champion is None:
         raise DataError(f"{spec.name} has no champion yet.", "Type `raymill run SPEC`, or train, evaluate and promote.")
     return champion

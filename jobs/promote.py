@@ -9,6 +9,7 @@ from typing import Any
 from raymill.baselines import read_baselines
 from raymill.bundle import Bundle
 from raymill.console import Console
+from raymill.courier import Courier
 from raymill.evaluation import Evaluation, all_scores
 from raymill.gate import Keep, Promote, decide
 from raymill.prepared import Prepared
@@ -32,17 +33,23 @@ class Promotion:
 
 
 def promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evaluation, console: Console) -> Promotion:
-    """Registers the candidate and acts on the gate's decision. The same candidate is registered once."""
+    """Registers the candidate and acts on the gate's decision. The same candidate is registered once.
+
+    Raises TrackerError where MLflow has been away for too long; typed again, the command goes on from what is there.
+    """
     assert spec.tracking is not None
     registry = Registry(spec.tracking)
     run = Run.of(spec, prepared)
+    courier = Courier(spec, prepared, lambda text: console.say(f"promote   {text}"))
+    run_id = courier.run_id()
+    courier.deliver(evaluation)
     with run.bundle(trained.steps).as_folder() as folder:
         version = registry.register(
             spec.name,
             folder,
             bundle_uri=trained.bundle_uri,
             digest=trained.digest,
-            run_id=trained.run_id,
+            run_id=run_id,
             description=f"run {trained.run}",
         )
     registry.set_alias(spec.name, "candidate", version.number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ from jobs.prepare import prepare
 from jobs.promote import Promotion, promote
 from jobs.train import train
 from raymill.console import Console
+from raymill.courier import require_tracker
+from raymill.errors import TrackerError
 from raymill.evaluation import Evaluation
 from raymill.models import require_importable
 from raymill.prepared import Prepared
@@ -50,7 +53,8 @@ class Walk:
         self.prepared = prepare(self.spec, self.console)
 
     def train(self) -> None:
-        comparable_champion(self.spec, self.prepared)  # refused now, and not after hours of training
+        with suppress(TrackerError):  # asked to refuse it now and not after hours; evaluate asks again, and waits
+            comparable_champion(self.spec, self.prepared, waits_s=0.0)
         self.trained = train(self.spec, self.prepared, self.console)
 
     def evaluate(self) -> None:
@@ -61,7 +65,7 @@ class Walk:
 
     def deploy(self) -> None:
         if self.promotion.champion is not None:
-            self.endpoint = deploy(self.spec, self.console, self.front)
+            self.endpoint = deploy(self.spec, self.console, self.front, self.promotion.champion)
 
     def report(self) -> dict[str, Any]:
         """The walk as one JSON object; a step that was not taken leaves its part out."""
@@ -78,6 +82,7 @@ class Walk:
             parts["metrics"] |= {"test": self.evaluation.metrics}
             parts["baselines"] = self.evaluation.baselines
         if "promote" in taken:
+            parts["run_id"] = self.promotion.version.run_id
             parts["model"] |= {"version": self.promotion.version.number}
             parts["gate"] = self.promotion.to_json()
         if "deploy" in taken:
@@ -87,7 +92,7 @@ class Walk:
 
 def walk(spec: Spec, last: str, console: Console) -> Walk:
     """Takes the steps up to `last`, one of STEPS, and times them."""
-    _preflight(spec, last)
+    _preflight(spec, last, console)
     walked = Walk(spec=spec, console=console)
     if last == "deploy":
         walked.front = Front.start(spec.serve)
@@ -99,9 +104,10 @@ def walk(spec: Spec, last: str, console: Console) -> Walk:
     return walked
 
 
-def _preflight(spec: Spec, last: str) -> None:
-    """Refuses now what would fail after hours: a network that can't be imported, a GPU that no node has."""
+def _preflight(spec: Spec, last: str, console: Console) -> None:
+    """Refuses now what would fail after hours: a network that can't be imported, a tracker or GPU that isn't there."""
     if STEPS.index(last) >= STEPS.index("train"):
+        require_tracker(spec, console.say)
         require_importable(spec.model)
         recipe = spec.train
         cpus = recipe.cpus_per_worker or CPUS_ASKED_PER_WORKER

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 
 from cluster.attempts import fit_to_the_end
@@ -14,15 +14,15 @@ from cluster.stopping import on_interrupt
 from raymill.baselines import fit_baselines, has_baselines, write_baselines
 from raymill.bundle import Bundle
 from raymill.console import Console
-from raymill.errors import Interrupted, TrackerError
+from raymill.courier import Courier
+from raymill.errors import Interrupted
 from raymill.following import Follower
-from raymill.history import EpochRecord, read_history
+from raymill.history import EpochRecord
 from raymill.lineage import git_commit
 from raymill.loggable import scrubbed
 from raymill.prepared import Prepared
 from raymill.run import Run, Trained
 from raymill.spec import Spec
-from raymill.tracking import TrackedRun, Tracker
 from raymill.training import Assignment
 
 
@@ -33,21 +33,20 @@ def train(spec: Spec, prepared: Prepared, console: Console) -> Trained:
     ResourceError while another process trains the same run.
     """
     run = Run.of(spec, prepared)
-    tracked = _tracked_run(spec, prepared, run)
+    courier = Courier(spec, prepared, lambda text: console.say(f"train     {text}"))
     if run.has_trained(spec.train.epochs) and has_baselines(run.store, run.baselines) and _damage(run) is None:
         console.say(f"train     already done: {run.name}")
     else:
-        with run.lease(), _accounted(tracked), _baselines(run, prepared, spec) as baselines:
+        with run.lease(), _accounted(courier), _baselines(run, prepared, spec) as baselines:
             if damage := _damage(run):
                 console.say(f"train     WARNING: {damage} Training goes on from the newest checkpoint.")
                 run.forget_conclusion()
             if not run.has_trained(spec.train.epochs):
-                _train(spec, prepared, run, tracked, console)
+                _train(spec, prepared, run, courier, console)
             _wait(baselines, console)
     trained = run.trained()
     assert trained is not None
-    trained = replace(trained, run_id=tracked.id)
-    _track(spec, run, trained, tracked, console)
+    trained = replace(trained, run_id=courier.deliver())
     _tell(spec, trained, console)
     return trained
 
@@ -57,52 +56,35 @@ def _damage(run: Run) -> str | None:
     return None if trained is None else Bundle.damage(trained.bundle_uri, trained.digest)
 
 
-def _train(spec: Spec, prepared: Prepared, run: Run, tracked: TrackedRun, console: Console) -> None:
+def _train(spec: Spec, prepared: Prepared, run: Run, courier: Courier, console: Console) -> None:
     run.forget_stop()
     run.save_spec(scrubbed(spec.to_json()))
-    tracked.log_json("spec.json", spec.to_json())
-    assignment = Assignment(spec=spec, dataset_uri=prepared.uri, run_id=tracked.id, git_commit=git_commit())
+    run_id = courier.begin()
+    assignment = Assignment(spec=spec, dataset_uri=prepared.uri, run_id=run_id, git_commit=git_commit())
     asked = threading.Event()
 
     def ask() -> None:
         asked.set()
         run.ask_to_stop()
 
-    with on_interrupt(ask, console), _followed(run, spec, tracked, console):
+    with on_interrupt(ask, console), _followed(run, spec, courier, console):
         fit = fit_to_the_end(assignment, run, asked, console)
     if fit.status == "interrupted":
         raise Interrupted(f"Training stopped at step {fit.steps}.", "Type the same command to continue from there.")
 
 
-def _tracked_run(spec: Spec, prepared: Prepared, run: Run) -> TrackedRun:
-    assert spec.tracking is not None
-    tracker = Tracker.open(spec.tracking, spec.name, f"{spec.store}/mlflow")
-    tags = {"raymill.dataset": prepared.uri, "raymill.dataset_fingerprint": prepared.fingerprint}
-    commit = git_commit()
-    return tracker.run(
-        run.name,
-        params={
-            "model": spec.model.model_dump(mode="json", by_alias=True),
-            "train": spec.train.model_dump(mode="json"),
-        },
-        tags=tags | ({"raymill.git_commit": commit} if commit else {}),
-    )
-
-
 @contextmanager
-def _accounted(tracked: TrackedRun) -> Iterator[None]:
-    """Says in MLflow that the run goes on, and if it ends badly; that counts for more than a tracker that is away."""
-    tracked.resume()
+def _accounted(courier: Courier) -> Iterator[None]:
+    """Says in MLflow if the run ends badly."""
     try:
         yield
     except BaseException as error:
-        with suppress(TrackerError):
-            tracked.finish("KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED")
+        courier.end("KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED")
         raise
 
 
 @contextmanager
-def _followed(run: Run, spec: Spec, tracked: TrackedRun, console: Console) -> Iterator[None]:
+def _followed(run: Run, spec: Spec, courier: Courier, console: Console) -> Iterator[None]:
     """Shows the run's history on the terminal and sends it to MLflow while the block runs."""
     with console.progress("train    ", spec.train.epochs) as bar:
 
@@ -111,7 +93,7 @@ def _followed(run: Run, spec: Spec, tracked: TrackedRun, console: Console) -> It
             losses = f"loss {record.train_loss:.4f} validation {record.validation_loss:.4f}"
             bar.reach(record.epoch, f"epoch {record.epoch} {losses} {record.rows_per_s:,.0f} rows/s")
 
-        with Follower(run.store, run.history, tracked, show, say=console.say):
+        with Follower(run.store, run.history, courier, show):
             yield
 
 
@@ -134,20 +116,6 @@ def _wait(baselines: Background | None, console: Console) -> None:
         if not baselines.is_done:
             console.say("train     waiting for the baselines (constant, linear, gradient boosting)")
         baselines.wait()
-
-
-def _track(spec: Spec, run: Run, trained: Trained, tracked: TrackedRun, console: Console) -> None:
-    """Sends what MLflow doesn't have yet, or all to another MLflow; one that is away keeps nobody from a model."""
-    if run.is_tracked(trained):
-        return
-    try:
-        tracked.log_json("spec.json", spec.to_json())
-        tracked.log_history(read_history(run.store, run.history))
-        tracked.log_metrics(trained.validation, "validation")
-        tracked.finish("FINISHED")
-        run.mark_tracked(trained)
-    except TrackerError as error:
-        console.say(f"train     WARNING: {error.what} The same command sends the rest when it is back.")
 
 
 def _tell(spec: Spec, trained: Trained, console: Console) -> None:

@@ -20,7 +20,7 @@ from raymill.store import Store
 from raymill.task import Task
 
 MANIFEST = "evaluation.json"
-_TRACKED = "tracked.json"
+TRACKED = "tracked.json"
 _MOST_SLICES = 50
 
 
@@ -50,14 +50,6 @@ class Evaluation:
     def write(self) -> None:
         """Makes the evaluation exist; its scores must have been written."""
         Store(self.uri).write_json(MANIFEST, asdict(self))
-
-    def is_tracked(self, run_id: str) -> bool:
-        """Whether the tracker's run has been told all of it."""
-        store = Store(self.uri)
-        return store.exists(_TRACKED) and store.read_json(_TRACKED) == {"run_id": run_id}
-
-    def mark_tracked(self, run_id: str) -> None:
-        Store(self.uri).write_json(_TRACKED, {"run_id": run_id})
 
 
 def read_scores(uri: str, name: str) -> Iterator[tuple[np.ndarray, np.ndarray, pa.Table]]:

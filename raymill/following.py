@@ -1,7 +1,7 @@
 """Following a training: finished epochs go from the spool to the terminal and to MLflow while it runs.
 
-It knows the spool and something that takes records, neither Ray nor MLflow. A run's results are in the store, so
-a tracker that is down never stops a run, nor makes it fail at its end.
+It knows the spool and something that takes records, neither Ray nor MLflow. Neither a store nor a tracker that is away
+stops it: what it could not read or send is in the store, where whoever ends the run finds it.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol
 
-from raymill.console import Console
 from raymill.errors import StoreError, TrackerError
 from raymill.history import EpochRecord, read_history
 from raymill.store import Store
 
 _POLLS_BETWEEN_TRIES = 10
-_DRAIN_EVERY_S = 1.0
 
 
 class HistoryLog(Protocol):
@@ -30,8 +29,7 @@ class HistoryLog(Protocol):
 class Follower:
     """A thread that polls the spool while its block runs; `on_record` is called once per epoch, in order.
 
-    When the block ends, what is left is read and sent, with tries for up to `drain_s` seconds (one try after an
-    exception); epochs that still didn't reach MLflow are named through `say`.
+    When the block ends, what is left is read and sent, if that can be done at once.
     """
 
     def __init__(
@@ -41,12 +39,9 @@ class Follower:
         run: HistoryLog,
         on_record: Callable[[EpochRecord], None],
         every_s: float = 0.5,
-        *,
-        drain_s: float = 10.0,
-        say: Callable[[str], None] | None = None,
     ) -> None:
         self._store, self._folder, self._run, self._on_record = store, folder, run, on_record
-        self._every_s, self._drain_s, self._say = every_s, drain_s, say or Console().say
+        self._every_s = every_s
         self._seen_epoch = 0
         self._unsent: list[EpochRecord] = []
         self._retry_at_s = 0.0
@@ -62,7 +57,9 @@ class Follower:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self._drain(until_s=time.monotonic() + (self._drain_s if kind is None else 0.0))
+        with suppress(StoreError, TrackerError):
+            self._read()
+            self._send()
 
     def _follow(self) -> None:
         while not self._stop.wait(self._every_s):
@@ -71,20 +68,7 @@ class Follower:
                 if time.monotonic() >= self._retry_at_s:
                     self._send()
             except (StoreError, TrackerError):
-                # Both may come back, and the drain at the end says what was lost if they don't.
                 self._retry_at_s = time.monotonic() + _POLLS_BETWEEN_TRIES * self._every_s
-
-    def _drain(self, until_s: float) -> None:
-        while True:
-            try:
-                self._read()
-                self._send()
-                return
-            except (StoreError, TrackerError) as error:
-                if time.monotonic() + _DRAIN_EVERY_S > until_s:
-                    self._say(self._loss(error))
-                    return
-                time.sleep(_DRAIN_EVERY_S)
 
     def _read(self) -> None:
         for record in read_history(self._store, self._folder, self._seen_epoch):
@@ -96,12 +80,3 @@ class Follower:
         if self._unsent:
             self._run.log_history(self._unsent)
             self._unsent = []
-
-    def _loss(self, error: StoreError | TrackerError) -> str:
-        if not self._unsent:
-            return f"Warning: the history of epochs could not be read. {error.what}"
-        first, last = self._unsent[0].epoch, self._unsent[-1].epoch
-        which = f"epoch {first}" if first == last else f"epochs {first} to {last}"
-        return (
-            f"Warning: {which} did not reach MLflow; the store has them, and the same command sends them. {error.what}"
-        )

@@ -12,10 +12,11 @@ import os
 import threading
 
 REQUEST_TIMEOUT_S = 15
-ATTEMPTS = 2
-_HTTP = {
+_ASKING = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_TIMEOUT_S),  # MLflow's own is 120 s
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(ATTEMPTS - 1),  # its own, 7, take four minutes
+    # Its own 7 take four minutes, and repeat what the server may have done already; raymill asks it first.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "AWS_MAX_ATTEMPTS": "1",  # of its clients of S3
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _IMPORT = {"MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -49,13 +50,13 @@ class _Environment:
                     os.environ.pop(name, None)
 
 
-_while_asking = _Environment(_HTTP)
+_while_asking = _Environment(_ASKING)
 _while_importing = _Environment(_IMPORT)
 
 
-def impatience(uri: str) -> contextlib.AbstractContextManager[None]:
-    """Around a use of MLflow: a server that doesn't answer fails in 30 s, and prints no links."""
-    return _while_asking if uri.startswith(("http://", "https://")) else contextlib.nullcontext()
+def impatience() -> contextlib.AbstractContextManager[None]:
+    """Around a use of MLflow: a server that doesn't answer fails in 15 s, and prints no links."""
+    return _while_asking
 
 
 def no_telemetry() -> contextlib.AbstractContextManager[None]:

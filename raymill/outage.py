@@ -1,6 +1,6 @@
-"""An outage: a store that is away for a while, which is waited for, and what that looks like in an error's text.
+"""An outage: a store or tracker that is away for a while, which is waited for, and what that looks like in an error.
 
-It knows errors and time, neither what is done to a store nor how one is reached. Whatever it repeats must be
+It knows errors and time, neither what is done there nor how it is reached. Whatever it repeats must be
 repeatable: a whole read, a whole write, a listing, a delete.
 """
 
@@ -51,11 +51,12 @@ class Outages:
         self._since_s: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def away(self, place: str, since_s: float, reason: str, waits_s: float) -> None:
+    def away(self, place: str, since_s: float, reason: str, then: str) -> None:
+        """`then` is what is done about it."""
         with self._lock:
             if place not in self._since_s:
                 self._since_s[place] = since_s
-                self._say(f"{place} is away ({reason}); waiting for it for up to {waits_s:.0f} s")
+                self._say(f"{place} is away ({reason}); {then}")
 
     def back(self, place: str) -> None:
         if place in self._since_s:
@@ -85,7 +86,7 @@ def patiently(action: Callable[[], _T], place: str, waits_s: float = WAITS_S, ou
                 raise Unanswered(f"it has been away for {waited_s:.0f} s, {error}") from error
             tries += 1
             if tries > 1:
-                outages.away(place, since_s, reason_of(error), waits_s)
+                outages.away(place, since_s, reason_of(error), f"waiting for it for up to {waits_s:.0f} s")
             time.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         else:

@@ -10,22 +10,25 @@ import json
 import platform
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from raymill import __version__
 from raymill.answers import PREDICTION, probability_columns
 from raymill.errors import TrackerError
 from raymill.loggable import without_userinfo
+from raymill.outage import WAITS_S
 from raymill.schema import Schema
 from raymill.task import Task
-from raymill.tracking import asking, connect
+from raymill.tracking import ask, connect
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 _PYTHON_ENV = "python_env.yaml"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +43,13 @@ class Version:
 
 
 class Registry:
-    """The model registry of one MLflow. Every method raises TrackerError when MLflow can't be reached or refuses."""
+    """The model registry of one MLflow, which is waited for `waits_s` seconds where it is away.
 
-    def __init__(self, tracking_uri: str) -> None:
-        self._uri, self._client = tracking_uri, connect(tracking_uri)
+    Every method raises TrackerError when MLflow can't be reached or refuses; repeated, it goes on from what is there.
+    """
+
+    def __init__(self, tracking_uri: str, waits_s: float = WAITS_S) -> None:
+        self._uri, self._client, self._waits_s = tracking_uri, connect(tracking_uri), waits_s
 
     def register(
         self,
@@ -59,10 +65,11 @@ class Registry:
 
         The bundle's files are uploaded to MLflow with the run, `bundle_uri` is where the store keeps them.
         """
-        known = self.version_with_digest(name, digest)
-        if known is not None:
-            return known
-        with asking(self._uri, f"register model {name}"):
+
+        def register() -> Version:
+            known = self._version_with_digest(name, digest)
+            if known is not None:
+                return known
             model_id, location = self._upload(name, bundle_folder, digest, run_id)
             self._ensure_model(name)
             made = self._client.create_model_version(
@@ -74,26 +81,35 @@ class Registry:
                 await_creation_for=0,
                 model_id=model_id,
             )
-        return _version(made)
+            return _version(made)
+
+        return self._ask(f"register model {name}", register)
 
     def alias(self, name: str, alias: str) -> Version | None:
         """The version that an alias points to; None if there is no such model or alias."""
-        with asking(self._uri, f"find {name}@{alias}"):
+
+        def find() -> Version | None:
             model = self._model(name)
             number = model.aliases.get(alias) if model else None
             return None if number is None else _version(self._client.get_model_version(name, str(number)))
 
+        return self._ask(f"find {name}@{alias}", find)
+
     def set_alias(self, name: str, alias: str, number: int) -> None:
         """Points an alias to a version, in one step for whoever reads it."""
-        with asking(self._uri, f"set {name}@{alias} to version {number}"):
-            self._client.set_registered_model_alias(name, alias, str(number))
+        self._ask(
+            f"set {name}@{alias} to version {number}",
+            lambda: self._client.set_registered_model_alias(name, alias, str(number)),
+        )
 
-    def version_with_digest(self, name: str, digest: str) -> Version | None:
+    def _version_with_digest(self, name: str, digest: str) -> Version | None:
         """The first version with this bundle."""
-        with asking(self._uri, f"search versions of {name}"):
-            found = self._client.search_model_versions(f"name = '{name}' and tags.digest = '{digest}'")
+        found = self._client.search_model_versions(f"name = '{name}' and tags.digest = '{digest}'")
         versions = sorted((_version(each) for each in found), key=lambda version: version.number)
         return versions[0] if versions else None
+
+    def _ask(self, what: str, action: Callable[[], _T]) -> _T:
+        return ask(self._uri, what, action, self._waits_s)
 
     def _model(self, name: str) -> Any:
         from mlflow.exceptions import MlflowException
@@ -122,17 +138,25 @@ class Registry:
         """
         from mlflow.entities import LoggedModelOutput
 
-        experiment_id = self._client.get_run(run_id).info.experiment_id
-        model = self._client.create_logged_model(
-            experiment_id, name=name, source_run_id=run_id, tags={"digest": digest}
+        run = self._client.get_run(run_id)
+        model = self._logged_model(run.info.experiment_id, run_id, digest) or self._client.create_logged_model(
+            run.info.experiment_id, name=name, source_run_id=run_id, tags={"digest": digest}
         )
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "model"
-            write_model(folder, bundle_folder, model_id=model.model_id, run_id=run_id)
-            self._client.log_model_artifacts(model.model_id, str(folder))
-        self._client.finalize_logged_model(model.model_id, "READY")
-        self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+        if model.status != "READY":
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = Path(scratch) / "model"
+                write_model(folder, bundle_folder, model_id=model.model_id, run_id=run_id)
+                self._client.log_model_artifacts(model.model_id, str(folder))
+            if model.model_id not in {output.model_id for output in run.outputs.model_outputs}:
+                self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+            self._client.finalize_logged_model(model.model_id, "READY")
         return model.model_id, model.artifact_location
+
+    def _logged_model(self, experiment_id: str, run_id: str, digest: str) -> Any:
+        """The run's logged model of this bundle, perhaps without all its files, that an earlier try made."""
+        mine = f"source_run_id = '{run_id}' AND tags.digest = '{digest}'"
+        found = self._client.search_logged_models([experiment_id], mine, max_results=1)
+        return found[0] if found else None
 
 
 def write_model(folder: Path, bundle_folder: Path, *, model_id: str, run_id: str) -> None:

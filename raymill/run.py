@@ -25,7 +25,7 @@ class Trained:
     """What `train.json`, a finished run's manifest, says."""
 
     run: str
-    run_id: str
+    run_id: str | None  # the tracker's, if it could be reached when training began
     status: str
     epochs: int
     steps: int
@@ -78,11 +78,10 @@ class Run:
 
     def trained(self) -> Trained | None:
         """The manifest of the finished run, or None. Raises DataError for one that another version wrote."""
-        path = f"{self.folder}/train.json"
-        if not self.store.exists(path):
+        if not self.store.exists(self.manifest):
             return None
-        shown = f"{self.store.uri}/{path}"
-        return record_of(Trained, require_format(self.store.read_json(path), FORMAT, shown), shown)
+        shown = f"{self.store.uri}/{self.manifest}"
+        return record_of(Trained, require_format(self.store.read_json(self.manifest), FORMAT, shown), shown)
 
     def has_trained(self, epochs: int) -> bool:
         """Whether nothing is left of a training of so many epochs."""
@@ -93,24 +92,35 @@ class Run:
         """Keeps other processes from training this run while the block runs."""
         return lease(self.store, f"{self.folder}/lease.json", f"The run {self.name}")
 
-    def is_tracked(self, trained: Trained) -> bool:
-        """Whether the tracker's run has been told all of a finished training."""
-        path = f"{self.folder}/tracked.json"
-        return self.store.exists(path) and self.store.read_json(path) == _told(trained)
-
-    def mark_tracked(self, trained: Trained) -> None:
-        self.store.write_json(f"{self.folder}/tracked.json", _told(trained))
+    @property
+    def tracked(self) -> str:
+        """Where it is marked what a tracker has been told of the finished training."""
+        return f"{self.folder}/tracked.json"
 
     def conclude(self, trained: Trained) -> None:
         """Writes the manifest: from here on the model is trained; the run is finished with its baselines."""
-        self.store.write_json(f"{self.folder}/train.json", {"format": FORMAT} | asdict(trained))
+        self.store.write_json(self.manifest, {"format": FORMAT} | asdict(trained))
 
     def forget_conclusion(self) -> None:
         """Deletes the manifest: the run is unfinished, and its newest checkpoint concludes it anew."""
-        self.store.delete(f"{self.folder}/train.json")
+        self.store.delete(self.manifest)
 
     def save_spec(self, resolved: dict[str, Any]) -> None:
-        self.store.write_json(f"{self.folder}/spec.json", resolved)
+        self.store.write_json(self.resolved, resolved)
+
+    def spec(self) -> dict[str, Any]:
+        """The resolved spec that it was trained with last, without secrets."""
+        resolved: dict[str, Any] = self.store.read_json(self.resolved)
+        return resolved
+
+    @property
+    def manifest(self) -> str:
+        return f"{self.folder}/train.json"
+
+    @property
+    def resolved(self) -> str:
+        """Where the resolved spec is: the first that is written."""
+        return f"{self.folder}/spec.json"
 
     @property
     def _stop(self) -> str:
@@ -125,7 +135,3 @@ class Run:
 
     def forget_stop(self) -> None:
         self.store.delete(self._stop)
-
-
-def _told(trained: Trained) -> dict[str, str]:
-    return {"digest": trained.digest, "run_id": trained.run_id}

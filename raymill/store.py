@@ -208,6 +208,13 @@ class Store:
             info = pafs.LocalFileSystem().get_file_info(key)
         return FileInfo(path, info.size, info.mtime_ns or 0) if info.type == pafs.FileType.File else None
 
+    def written_ms(self, path: str) -> int:
+        """When a file that is there was written, in milliseconds since 1970."""
+        found = self.stat(path)
+        if found is None:
+            raise StoreError(f"{self.uri}/{path} is gone.", _REMEDY)
+        return found.changed_ns // 1_000_000
+
     def files(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
         """Files under a folder in name order, without half-written ones; empty if there is no such folder."""
         return [f for f in self._listed(path, recursive) if not f.path.endswith(_PARTIAL)]

@@ -1,8 +1,9 @@
 """Tracking: experiments, runs, metrics and files in MLflow; the only module besides `registry` that imports it.
 
 It knows MLflow's clients, not its fluent interface, so nothing here depends on a process-wide active run or URI.
-Every failure of MLflow becomes a TrackerError. MLflow is imported on first use (it takes a second or two) and with
-its telemetry off.
+Every failure of MLflow becomes a TrackerError. Each call here may be repeated, also when the server has carried one
+out and its answer was lost: it asks first what is there already, or sends what the server knows to be the same. MLflow
+is imported on first use (it takes a second or two) and with its telemetry off.
 """
 
 from __future__ import annotations
@@ -10,71 +11,100 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import tempfile
 import threading
-import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from raymill.bucket import Unanswered
 from raymill.errors import SpecError, TrackerError
 from raymill.history import EpochRecord
 from raymill.loggable import flat_params, key_of, scrubbed, tag_value, without_userinfo
+from raymill.mlflow_failure import gist, may_pass
 from raymill.mlflow_settings import be_quiet, impatience, no_telemetry
+from raymill.outage import patiently
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["TrackedRun", "Tracker", "asking", "connect"]
+__all__ = ["TrackedRun", "Tracker", "ask", "connect", "place_of"]
 
 _RUN_TAG = "raymill.run"
 _EPOCH_METRICS = ("train_loss", "validation_loss", "lr", "rows_per_s")
 _EPOCHS_PER_BATCH = 200  # MLflow takes at most 1,000 metrics at once
+_METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
-_CAUSE = re.compile(r"""\(Caused by \w+\(["'](?:\w+\(.*?\): )?(.*?)["']\)\)""")
 _CONNECTING = threading.Lock()
+_T = TypeVar("_T")
 
 
 class Tracker:
-    """One experiment on one MLflow, reached when it was opened."""
+    """One experiment on one MLflow, reached when it was opened; one that goes away is waited for `waits_s` seconds."""
 
-    def __init__(self, client: MlflowClient, uri: str, experiment_id: str) -> None:
-        self._client, self._uri, self._experiment_id = client, uri, experiment_id
+    def __init__(self, client: MlflowClient, uri: str, experiment_id: str, waits_s: float = 0.0) -> None:
+        self._client, self._uri, self._experiment_id, self._waits_s = client, uri, experiment_id, waits_s
 
     @classmethod
-    def open(cls, uri: str, experiment: str, artifact_root: str) -> Tracker:
+    def open(cls, uri: str, experiment: str, artifact_root: str, waits_s: float = 0.0) -> Tracker:
         """Reaches MLflow and finds or creates the experiment.
 
         `artifact_root` is where a new experiment in a database keeps its files; a server keeps them where it was
-        told to when it was started. Raises TrackerError, within 30 s for a server that can't be reached.
+        told to when it was started. Raises TrackerError, within 15 s for a server that can't be reached.
         """
         client = connect(uri)
-        with asking(uri, f"open experiment {experiment}"):
-            return cls(client, uri, _experiment_id(client, uri, experiment, artifact_root))
+        found = ask(
+            uri, f"open experiment {experiment}", lambda: _experiment(client, uri, experiment, artifact_root), waits_s
+        )
+        if found.lifecycle_stage != "active":
+            raise TrackerError(
+                f"The MLflow experiment {experiment} at {without_userinfo(uri)} has been deleted.",
+                f"Restore it (mlflow experiments restore --experiment-id {found.experiment_id}) "
+                "or give the spec another name.",
+            )
+        return cls(client, uri, str(found.experiment_id), waits_s)
 
-    def run(self, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> TrackedRun:
+    def find(self, name: str) -> TrackedRun | None:
+        """The experiment's run of that name; None if there is none."""
+        found = ask(self._uri, f"find run {name}", lambda: self._found(name), self._waits_s)
+        return self._tracked(found) if found is not None else None
+
+    def run(
+        self, name: str, *, params: Mapping[str, Any], tags: Mapping[str, str], began_ms: int | None = None
+    ) -> TrackedRun:
         """The experiment's run of that name, created if there is none, so that a command continues its own run.
 
         Params are flattened and logged once, as MLflow refuses to change one; a value that has changed since
-        (more epochs, other workers) goes to the tag `now.<param>`.
+        (more epochs, other workers) goes to the tag `now.<param>`. `began_ms` is since 1970.
         """
-        with asking(self._uri, f"start run {name}"):
-            found = self._client.search_runs(
-                [self._experiment_id],
-                f"tags.`{_RUN_TAG}` = '{name}'",
-                order_by=["attributes.start_time ASC"],
-                max_results=1,
-            )
-            run = found[0] if found else self._create_run(name)
+
+        def start() -> Any:
+            run = self._found(name) or self._created(name, began_ms)
             self._log_params(run, flat_params(params))
-        tracked = TrackedRun(self._client, self._uri, run.info.run_id)
+            return run
+
+        tracked = self._tracked(ask(self._uri, f"start run {name}", start, self._waits_s))
         tracked.set_tags(tags)
         return tracked
 
-    def _create_run(self, name: str) -> Any:
-        return self._client.create_run(self._experiment_id, run_name=name, tags={_RUN_TAG: name})
+    def _tracked(self, run: Any) -> TrackedRun:
+        return TrackedRun(self._client, self._uri, run.info.run_id, self._waits_s)
+
+    def _found(self, name: str) -> Any:
+        """The first run of that name, of those that are not deleted."""
+        order = ["attributes.start_time ASC"]
+        found = self._client.search_runs([self._experiment_id], f"tags.`{_RUN_TAG}` = '{name}'", order_by=order)
+        return found[0] if found else None
+
+    def _created(self, name: str, began_ms: int | None) -> Any:
+        """A new run, unless one turns up that an earlier request made whose answer was lost."""
+        made = self._client.create_run(self._experiment_id, began_ms, run_name=name, tags={_RUN_TAG: name})
+        first = self._found(name)
+        if first.info.run_id != made.info.run_id:
+            self._client.delete_run(made.info.run_id)
+        return first
 
     def _log_params(self, run: Any, params: dict[str, str]) -> None:
         from mlflow.entities import Param, RunTag
@@ -95,8 +125,8 @@ class Tracker:
 class TrackedRun:
     """One MLflow run; its methods may be called from any thread, and again after a TrackerError."""
 
-    def __init__(self, client: MlflowClient, uri: str, run_id: str) -> None:
-        self._client, self._uri, self.id = client, uri, run_id
+    def __init__(self, client: MlflowClient, uri: str, run_id: str, waits_s: float = 0.0) -> None:
+        self._client, self._uri, self.id, self._waits_s = client, uri, run_id, waits_s
         self._last_epoch: int | None = None
 
     def log_history(self, records: Sequence[EpochRecord]) -> None:
@@ -105,66 +135,74 @@ class TrackedRun:
         Epochs go up and each goes whole, so after a failure the last one logged says where to go on. The first
         record of an epoch stays, whatever is sent for it later.
         """
-        with asking(self._uri, "log epochs"):
-            if self._last_epoch is None:
-                self._last_epoch = self._logged_epoch()
-            last = self._last_epoch
-            self._last_epoch = None  # unknown, should the next lines raise
-            fresh = [record for record in records if record.epoch > last]
-            for batch in _chunks(fresh, _EPOCHS_PER_BATCH):
-                self._client.log_batch(self.id, metrics=[m for record in batch for m in _metrics(record)])
-            self._last_epoch = max([last, *(record.epoch for record in fresh)])
+        self._ask("log epochs", lambda: self._log_fresh(records))
 
     def log_metrics(
-        self, values: Mapping[str, float | None], prefix: str, reasons: Mapping[str, str] | None = None
+        self,
+        values: Mapping[str, float | None],
+        prefix: str,
+        at_ms: int,
+        reasons: Mapping[str, str] | None = None,
     ) -> None:
-        """Logs values as `prefix/name`; an undefined one (None) becomes the tag `prefix/name` with its reason."""
-        from mlflow.entities import Metric, RunTag
+        """Logs values as `prefix/name`; an undefined one (None) becomes the tag `prefix/name` with its reason.
 
-        at_ms = int(time.time() * 1000)
-        folder = "/".join(key_of(part) for part in prefix.split("/"))
-        keys = {name: f"{folder}/{key_of(name)}" for name in values}
+        `at_ms`, since 1970, is when they were measured: MLflow takes a value of the same time once.
+        """
+        from mlflow.entities import Metric
+
+        keys = {name: _path_of(prefix, name) for name in values}
         metrics = [Metric(keys[name], v, at_ms, 0) for name, v in values.items() if v is not None]
-        undefined = [
-            RunTag(keys[name], tag_value(f"undefined: {(reasons or {}).get(name, 'no reason given')}"))
+        undefined = {
+            keys[name]: f"undefined: {(reasons or {}).get(name, 'no reason given')}"
             for name, v in values.items()
             if v is None
-        ]
-        with asking(self._uri, f"log {prefix} metrics"):
-            for entities in _chunks(metrics, 1000):
-                self._client.log_batch(self.id, metrics=entities)
-            for entities in _chunks(undefined, _PARAMS_PER_BATCH):
-                self._client.log_batch(self.id, tags=entities)
+        }
+        for entities in _chunks(metrics, _METRICS_PER_BATCH):
+            self._ask(f"log {prefix} metrics", partial(self._client.log_batch, self.id, metrics=entities))
+        self._set_tags(f"log {prefix} metrics", undefined)
 
     def log_bytes(self, path: str, data: bytes) -> None:
         """Stores a file with the run, under a relative path with forward slashes."""
         folder, _, name = path.rpartition("/")
-        with asking(self._uri, f"store {path}"), tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch:
             local = Path(scratch) / name
             local.write_bytes(data)
-            self._client.log_artifact(self.id, str(local), folder or None)
+            self._ask(f"store {path}", lambda: self._client.log_artifact(self.id, str(local), folder or None))
 
     def log_json(self, path: str, value: Any) -> None:
         """Stores a JSON document with the run, its URIs without `user:password@`."""
         self.log_bytes(path, (json.dumps(scrubbed(value), indent=1, sort_keys=True) + "\n").encode())
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
+        self._set_tags("set tags", {key_of(name): value for name, value in tags.items()})
 
-        entities = [RunTag(key_of(name), tag_value(value)) for name, value in tags.items()]
-        with asking(self._uri, "set tags"):
-            for chunk in _chunks(entities, _PARAMS_PER_BATCH):
-                self._client.log_batch(self.id, tags=chunk)
-
-    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
-        """Ends the run, now."""
-        with asking(self._uri, "end the run"):
-            self._client.set_terminated(self.id, status)
+    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"], at_ms: int | None = None) -> None:
+        """Ends the run, at a time since 1970 or now."""
+        self._ask("end the run", lambda: self._client.set_terminated(self.id, status, at_ms))
 
     def resume(self) -> None:
         """Marks the run as running again."""
-        with asking(self._uri, "resume the run"):
-            self._client.update_run(self.id, status="RUNNING")
+        self._ask("resume the run", lambda: self._client.update_run(self.id, status="RUNNING"))
+
+    def _set_tags(self, what: str, tags: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        entities = [RunTag(key, tag_value(value)) for key, value in tags.items()]
+        for chunk in _chunks(entities, _PARAMS_PER_BATCH):
+            self._ask(what, partial(self._client.log_batch, self.id, tags=chunk))
+
+    def _log_fresh(self, records: Sequence[EpochRecord]) -> None:
+        if self._last_epoch is None:
+            self._last_epoch = self._logged_epoch()
+        last = self._last_epoch
+        self._last_epoch = None  # unknown, should the next lines raise
+        fresh = [record for record in records if record.epoch > last]
+        for batch in _chunks(fresh, _EPOCHS_PER_BATCH):
+            self._client.log_batch(self.id, metrics=[m for record in batch for m in _metrics(record)])
+        self._last_epoch = max([last, *(record.epoch for record in fresh)])
+
+    def _ask(self, what: str, action: Callable[[], _T]) -> _T:
+        return ask(self._uri, what, action, self._waits_s)
 
     def _logged_epoch(self) -> int:
         """The last epoch that is whole in MLflow; 0 if there is none."""
@@ -174,7 +212,7 @@ class TrackedRun:
 
 def connect(uri: str) -> MlflowClient:
     """A client of the MLflow at a URI (http://, sqlite:///, postgresql://...). Raises TrackerError."""
-    with _CONNECTING, asking(uri, "connect"):
+    with _CONNECTING, _translated(uri, "connect"), impatience():
         with no_telemetry():
             from mlflow import MlflowClient
         be_quiet()  # after the import, which sets its loggers up
@@ -186,23 +224,45 @@ def connect(uri: str) -> MlflowClient:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-@contextlib.contextmanager
-def asking(uri: str, what: str) -> Iterator[None]:
-    """Around any use of MLflow: `what` was attempted when it fails, and it fails as a TrackerError, soon."""
-    with impatience(uri):
+def ask(uri: str, what: str, action: Callable[[], _T], waits_s: float = 0.0) -> _T:
+    """What a repeatable use of MLflow returns, repeated while MLflow is away for so many seconds.
+
+    Raises TrackerError saying that `what` could not be done.
+    """
+
+    def answered() -> _T:
         try:
-            yield
-        except ModuleNotFoundError as error:
-            raise SpecError(
-                f"MLflow at {without_userinfo(uri)} needs the Python package {error.name!r}.",
-                "Install it, or set tracking to the http:// address of an MLflow server.",
-            ) from error
+            with impatience():
+                return action()
         except _foreign_errors() as error:
-            raise TrackerError(
-                f"MLflow at {without_userinfo(uri)} could not {what}: {_gist(error)}.",
-                "Check that it runs, that `tracking` in the spec names it and that you may write to it; "
-                "then type the command again, which continues.",
-            ) from error
+            if may_pass(error):
+                raise Unanswered(gist(error)) from error
+            raise
+
+    with _translated(uri, what):
+        return patiently(answered, place_of(uri), waits_s)
+
+
+def place_of(uri: str) -> str:
+    """What an MLflow is called where it is said to be away."""
+    return f"MLflow at {without_userinfo(uri)}"
+
+
+@contextlib.contextmanager
+def _translated(uri: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SpecError(
+            f"{place_of(uri)} needs the Python package {error.name!r}.",
+            "Install it, or set tracking to the http:// address of an MLflow server.",
+        ) from error
+    except _foreign_errors() as error:
+        raise TrackerError(
+            f"{place_of(uri)} could not {what}: {gist(error)}.",
+            "Check that it runs, that `tracking` in the spec names it and that you may write to it; "
+            "then type the command again, which continues.",
+        ) from error
 
 
 def _sqlite_path(uri: str) -> Path | None:
@@ -230,25 +290,23 @@ def _create_database(path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _experiment_id(client: MlflowClient, uri: str, name: str, artifact_root: str) -> str:
+def _experiment(client: MlflowClient, uri: str, name: str, artifact_root: str) -> Any:
     from mlflow.exceptions import MlflowException
 
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         location = None if uri.startswith("http") else without_userinfo(artifact_root)
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            client.create_experiment(name, artifact_location=location)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # as when another process was faster
                 raise
-            experiment = client.get_experiment_by_name(name)  # another process was faster
-    if experiment.lifecycle_stage != "active":
-        raise TrackerError(
-            f"The MLflow experiment {name} at {without_userinfo(uri)} has been deleted.",
-            f"Restore it (mlflow experiments restore --experiment-id {experiment.experiment_id}) "
-            "or give the spec another name.",
-        )
-    return str(experiment.experiment_id)
+        experiment = client.get_experiment_by_name(name)
+    return experiment
+
+
+def _path_of(prefix: str, name: str) -> str:
+    return "/".join(key_of(part) for part in (*prefix.split("/"), name))
 
 
 def _metrics(record: EpochRecord) -> list[Any]:
@@ -270,11 +328,3 @@ def _foreign_errors() -> tuple[type[Exception], ...]:
     from sqlalchemy.exc import SQLAlchemyError
 
     return (MlflowException, OSError, SQLAlchemyError, Boto3Error, BotoCoreError, ClientError)
-
-
-def _gist(error: Exception) -> str:
-    """Why it failed: the innermost cause that `requests` names, else the first line; short and without secrets."""
-    text = str(error).strip()
-    cause = _CAUSE.search(text)
-    lines = [cause[1]] if cause else text.splitlines() or [type(error).__name__]
-    return without_userinfo(lines[0])[:300].rstrip(".")

@@ -35,14 +35,14 @@ _EVALUATION_ROWS = 8192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """All that a rank is told: the resolved spec, where the prepared dataset is, and the tracked run's id.
+    """All that a rank is told: the resolved spec, where the prepared dataset is, and the tracked run's id if known.
 
     In `passes` parts its share of a step goes through the model.
     """
 
     spec: Spec
     dataset_uri: str
-    run_id: str
+    run_id: str | None
     git_commit: str | None = None
     passes: int = 1
 

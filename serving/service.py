@@ -97,7 +97,7 @@ def _card(args: EndpointArgs, model: Model) -> dict[str, Any]:
         | ({} if task.at_least is None else {"at_least": task.at_least}),
         "classes": list(task.classes),
         "input": model.predictor.schema.json_schema(),
-        "lineage": {"run_id": args.run_id} | model.lineage,
+        "lineage": model.lineage | {"run_id": args.run_id or model.lineage.get("run_id")},
     }
 
 

@@ -110,10 +110,11 @@ def test_the_same_bundle_registered_again_is_the_same_version(
 
 
 def test_a_digest_is_found_in_its_own_model_only(registry: Registry, name: str, run_id: str, tmp_path: Path) -> None:
-    version = register(registry, name, run_id, tmp_path / "b1")
-    assert registry.version_with_digest(name, version.digest) == version
-    assert registry.version_with_digest(name, "0" * 64) is None
-    assert registry.version_with_digest("no-such-model", version.digest) is None
+    first = register(registry, name, run_id, tmp_path / "b1", b"other")
+    version = register(registry, name, run_id, tmp_path / "b2")
+    elsewhere = register(registry, f"{name}-2", run_id, tmp_path / "b3")
+    assert (first.number, version.number, elsewhere.number) == (1, 2, 1)
+    assert elsewhere.digest == version.digest
 
 
 def test_an_alias_points_where_it_was_set_last(registry: Registry, name: str, run_id: str, tmp_path: Path) -> None:
