@@ -7,6 +7,7 @@
 | what Ray Train left of its own in a run | nothing in the run has changed for an hour |
 | a finished run's checkpoints, but the newest whole one | nobody trains it: train.json is newer, or an hour has gone |
 | a bundled table of another version than the one installed | it is an hour old |
+| the record and the logs of a job | there are 20 newer ones of its spec, and they are an hour old |
 | any other half-written file of raymill's | it is an hour old |
 
 What is younger may be being written by another process. The newest checkpoint stays because a run can be extended,
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from raymill.bundled import current_path
 from raymill.checkpoint_name import is_whole, step_in
 from raymill.console import Console
+from raymill.job_record import ENDING, FOLDER
 from raymill.spec import Spec
 from raymill.store import FileInfo, Store
 
@@ -40,8 +42,12 @@ _EVALUATION = re.compile(rf"(evaluations/{_RUN}/[0-9a-f]{{12}}[^/]*)/(.+)")
 _EVALUATION_FILE = re.compile(rf"(.+\.parquet|evaluation\.json)({_TORN})?")
 _TRAINING = re.compile(rf"(runs/{_RUN})/((?:ray|checkpoints|history)/.+|spec\.json)")
 _BUNDLED = re.compile(r"sources/(\w+)-[^/]+\.parquet")
-_OURS_TORN = re.compile(rf"(datasets/{_NAME}-[0-9a-f]{{12}}|(runs|evaluations)/{_RUN}|sources|endpoints)/.+{_TORN}")
-_FOLDERS = ("datasets", "runs", "evaluations", "sources", "endpoints")
+_JOB = re.compile(rf"({FOLDER}/({_NAME})-{ENDING})/(job\.json|driver\.log|workers\.log)")
+_JOBS_KEPT = 20
+_OURS_TORN = re.compile(
+    rf"(datasets/{_NAME}-[0-9a-f]{{12}}|(runs|evaluations)/{_RUN}|{FOLDER}/{_NAME}-{ENDING}|sources|endpoints)/.+{_TORN}"
+)
+_FOLDERS = ("datasets", "runs", "evaluations", "sources", "endpoints", FOLDER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,7 @@ def removals(store: Store, now_ns: int) -> list[Removal]:
         *_rays_own(files, now_ns),
         *_old_checkpoints(store, files, now_ns),
         *_old_tables(files, now_ns),
+        *_old_jobs(files, now_ns),
     ]
     gone = tuple(f"{removal.path}/" for removal in found)
     torn = [f for f in files if _OURS_TORN.fullmatch(f.path) and not f.path.startswith(gone) and _rests([f], now_ns)]
@@ -122,6 +129,19 @@ def _old_tables(files: Iterable[FileInfo], now_ns: int) -> Iterator[Removal]:
         current = current_path(match.group(1)) if match else None
         if current is not None and file.path != current and _rests([file], now_ns):
             yield Removal(path=file.path, reason="a bundled table of another version", size_bytes=file.size_bytes)
+
+
+def _old_jobs(files: Iterable[FileInfo], now_ns: int) -> Iterator[Removal]:
+    """All but the newest jobs of each spec's name, by the times in their names."""
+    named: dict[str, dict[str, list[FileInfo]]] = {}
+    for file in files:
+        if match := _JOB.fullmatch(file.path):
+            named.setdefault(match[2], {}).setdefault(f"{match[4]} {match[1]}", []).append(file)
+    for jobs in named.values():
+        for job in sorted(jobs)[:-_JOBS_KEPT]:
+            if _rests(jobs[job], now_ns):
+                path, reason = job.partition(" ")[2], f"there are {_JOBS_KEPT} newer jobs of its name"
+                yield Removal(path=path, reason=reason, size_bytes=_total(jobs[job]))
 
 
 def _grouped(files: Iterable[FileInfo], pattern: re.Pattern[str]) -> dict[str, list[FileInfo]]:

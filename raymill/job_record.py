@@ -33,7 +33,7 @@ RUNNING, SUCCEEDED, FAILED, INTERRUPTED, LOST = "running", "succeeded", "failed"
 EMBEDDED = "embedded"
 LOST_AFTER_S = 60.0
 _STAMP = "%Y%m%d-%H%M%S"
-_ENDING = rf"({'|'.join(COMMANDS)})-(\d{{8}}-\d{{6}}-[0-9a-f]{{4}})"
+ENDING = rf"({'|'.join(COMMANDS)})-(\d{{8}}-\d{{6}}-[0-9a-f]{{4}})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ def utc(at: datetime) -> str:
 
 def ids(store: Store, name: str) -> list[str]:
     """The jobs of a spec's name that the store has kept, the newest first."""
-    wanted = re.compile(rf"{FOLDER}/({re.escape(name)}-{_ENDING})/job\.json")
+    wanted = re.compile(rf"{FOLDER}/({re.escape(name)}-{ENDING})/job\.json")
     found = [match for file in store.files(FOLDER, recursive=True) if (match := wanted.fullmatch(file.path))]
     return [match.group(1) for match in sorted(found, key=lambda match: match.group(3), reverse=True)]
 

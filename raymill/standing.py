@@ -6,6 +6,7 @@ answers, only a caller that can ask it knows.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from raymill.errors import DataError
 from raymill.evaluation import MANIFEST as EVALUATION
 from raymill.evaluation import Evaluation
 from raymill.history import read_history
+from raymill.job_record import newest
 from raymill.prepared import MANIFEST, Prepared
 from raymill.run import Run
 from raymill.spec import Spec
@@ -24,6 +26,7 @@ from raymill.split import SPLITS
 from raymill.store import FileInfo, Store
 
 _UNFINISHED = "unfinished"
+_JOBS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,19 @@ class UnreadableStanding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobStanding:
+    """A job, `state` running, succeeded, failed, interrupted or lost."""
+
+    id: str
+    state: str
+    started: str
+    problem: str | None
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.state}, started {self.started}{f'; {self.problem}' if self.problem else ''}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointStanding:
     """What the record of an endpoint says, `started` in UTC, and whether it answers now."""
 
@@ -116,6 +132,7 @@ class Standing:
     datasets: tuple[DatasetStanding | UnreadableStanding, ...]
     runs: tuple[RunStanding, ...]
     evaluations: tuple[EvaluationStanding | UnreadableStanding, ...]
+    jobs: tuple[JobStanding, ...]
     endpoint: EndpointStanding | None
 
     @classmethod
@@ -132,6 +149,7 @@ class Standing:
             datasets=tuple(_dataset(store, file) for file in manifests),
             runs=tuple(_run(Run(name=name, store=store), files) for name, files in runs.items() if _began(files)),
             evaluations=tuple(filter(None, (_evaluation(spec, store, file) for file in evaluations))),
+            jobs=_jobs(store, spec.name),
             endpoint=_endpoint(spec, store, answers=answers),
         )
 
@@ -143,6 +161,7 @@ class Standing:
             ("dataset", self.datasets),
             ("run", self.runs),
             ("evaluated", self.evaluations),
+            ("job", self.jobs),
             ("endpoint", endpoints),
         )
         for label, things in kinds:
@@ -214,6 +233,15 @@ def _evaluation(spec: Spec, store: Store, manifest: FileInfo) -> EvaluationStand
         value=found.metrics.get(metric),
         others={name: metrics.get(metric) for name, metrics in others.items()},
         made=_utc(manifest),
+    )
+
+
+def _jobs(store: Store, name: str) -> tuple[JobStanding, ...]:
+    """The newest few jobs; `raymill list` has all."""
+    records = list(itertools.islice(newest(store, name, datetime.now(UTC)), _JOBS))
+    return tuple(
+        JobStanding(id=r.id, state=r.state, started=r.started, problem=r.error["what"] if r.error else None)
+        for r in reversed(records)
     )
 
 

@@ -192,6 +192,21 @@ def test_a_dead_prepare_goes_with_its_notes_of_what_was_written(spec: Spec, stor
     assert clean(spec, Console(io.StringIO())) == [DATASET]
 
 
+def test_the_newest_jobs_of_each_name_are_kept(spec: Spec, store: Store) -> None:
+    mine = [f"jobs/t-train-20261122-1200{second:02}-abcd" for second in range(24)]
+    other = "jobs/t-train-run-20261122-110000-abcd"  # of a spec t-train
+    for path in (*mine, other):
+        store.write_bytes(f"{path}/job.json", b"x")
+        store.write_bytes(f"{path}/workers.log", b"x")
+    store.write_bytes(f"{other}/job.json.01234567.partial", b"x")
+    _age(store, *mine[:3], other)
+    removed = clean(spec, Console(io.StringIO()))
+    assert removed == [*mine[:3], f"{other}/job.json.01234567.partial"]
+    assert {file.path.split("/")[1] for file in store.files("jobs", recursive=True)} == {
+        path.removeprefix("jobs/") for path in (*mine[3:], other)
+    }
+
+
 def test_nothing_that_a_result_needs_and_nothing_of_others_is_touched(spec: Spec, store: Store) -> None:
     write_dataset(Path(store.uri, "datasets/t-ffffffffffff"))
     _checkpoints(store, 10)

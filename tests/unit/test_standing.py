@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from cluster.endpoint_record import EndpointRecord
 from raymill.checkpoint import Checkpoint, Checkpoints
 from raymill.evaluation import Evaluation
 from raymill.history import HistoryWriter
+from raymill.job_record import JobRecord
 from raymill.prepared import FORMAT, Prepared
 from raymill.run import Run, Trained
 from raymill.spec import Spec
@@ -89,7 +91,13 @@ def _lines(spec: Spec, label: str) -> list[str]:
 
 def test_of_a_walk_that_has_not_begun_nothing_is_there(spec: Spec) -> None:
     lines = list(Standing.of(spec, answers=False).lines())
-    none = ["dataset   none yet", "run       none yet", "evaluated none yet", "endpoint  none yet"]
+    none = [
+        "dataset   none yet",
+        "run       none yet",
+        "evaluated none yet",
+        "job       none yet",
+        "endpoint  none yet",
+    ]
     assert lines == [f"store     {spec.store}", *none]
     assert not Path(spec.store).exists()
 
@@ -175,12 +183,25 @@ def _record(url: str) -> EndpointRecord:
     return EndpointRecord(name="t", url=url, version="3", ray_address="a", pid=1, started=started, args={})
 
 
+def test_the_newest_jobs_are_told_with_what_became_of_them(spec: Spec) -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    for minute in range(7):
+        job = JobRecord.begin("t", "train", "train t.yaml", "embedded", noon + timedelta(minutes=minute))
+        failed = {"state": "failed", "error": {"what": "No such column.", "fix": "Correct it."}}
+        dataclasses.replace(job, **(failed if minute == 6 else {})).write(Store(spec.store))
+    lines = _lines(spec, "job")
+    assert [line.partition(": ")[2] for line in lines] == [
+        *(f"lost, started 2026-01-01T12:0{minute}:00Z" for minute in range(2, 6)),
+        "failed, started 2026-01-01T12:06:00Z; No such column.",
+    ]
+
+
 def test_the_command_prints_lines_or_one_json_object(spec: Spec, path: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = _train(spec, epochs=3, checkpoint_steps=(25,))
     _record("http://127.0.0.1:1").write(Store(spec.store))
     assert main(["status", path]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line[:10].strip() for line in lines] == ["store", "dataset", "run", "evaluated", "endpoint"]
+    assert [line[:10].strip() for line in lines] == ["store", "dataset", "run", "evaluated", "job", "endpoint"]
     assert main(["status", path, "--json", "train.epochs=7"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["job"] == "status" and report["status"] == "succeeded"
