@@ -55,6 +55,7 @@ class Walk:
     def train(self) -> None:
         with suppress(TrackerError):  # asked to refuse it now and not after hours; evaluate asks again, and waits
             comparable_champion(self.spec, self.prepared, waits_s=0.0)
+        self.console.note("run", Run.of(self.spec, self.prepared).name)
         self.trained = train(self.spec, self.prepared, self.console)
 
     def evaluate(self) -> None:
