@@ -22,12 +22,13 @@ from cluster.output import Output
 from cluster.remote import EndedElsewhere
 from cluster.stopping import sigterm_as_ctrl_c
 from raymill.console import Console
-from raymill.errors import InternalError, RaymillError
+from raymill.errors import InternalError, RaymillError, TrackerError
 from raymill.loggable import without_userinfo
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
 
 _STEPS = ("prepare", "train", "evaluate", "promote")
+_WALKS = ("run", *_STEPS)
 _WITHOUT_TRACKER = ("prepare", "undeploy")
 _SAMPLE_ROWS = 3
 _WALK = "jobs.run:walk"
@@ -156,10 +157,15 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
     from cluster.front import check_port
     from cluster.reach import require_reached
     from cluster.session import choose_address, open_session
+    from raymill.run import tracker_is_known
     from raymill.store import Store
 
     store = Store(spec.store)
-    require_reached(store, None if arguments.command in _WITHOUT_TRACKER else spec.tracking)
+    try:
+        require_reached(store, None if arguments.command in _WITHOUT_TRACKER else spec.tracking)
+    except TrackerError:
+        if arguments.command not in _WALKS or not tracker_is_known(spec):
+            raise
     threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
     live = find(store, spec.name)
     join = live.ray_address if live is not None else None

@@ -8,7 +8,6 @@ and nothing is lost or doubled wherever a process died.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,12 +19,10 @@ from raymill.errors import ResourceError, StoreError, TrackerError
 from raymill.evaluation import Evaluation
 from raymill.history import EpochRecord, read_history
 from raymill.lineage import git_commit
-from raymill.loggable import without_userinfo
 from raymill.mlflow_failure import gist
 from raymill.outage import WAITS_S, Outages
-from raymill.run import Run
+from raymill.run import Run, tracker_is_known
 from raymill.spec import Spec
-from raymill.store import Store
 from raymill.tracking import TrackedRun, Tracker, place_of
 
 if TYPE_CHECKING:
@@ -173,7 +170,7 @@ class Courier:
 
 
 def require_tracker(spec: Spec, say: Callable[[str], None]) -> None:
-    """Refuses an MLflow that can't be reached, unless a run of this name was told to it before: then it is only away.
+    """Refuses an MLflow that can't be used, unless it is known from an earlier run: then it is only away, which is said.
 
     Raises TrackerError.
     """
@@ -181,7 +178,7 @@ def require_tracker(spec: Spec, say: Callable[[str], None]) -> None:
     try:
         Tracker.open(spec.tracking, spec.name, artifact_root(spec))
     except TrackerError as error:
-        if not _has_been_reached(spec):
+        if not tracker_is_known(spec):
             raise
         say(f"WARNING: {error.what} It has been used before: what is to be sent is sent when it is back.")
 
@@ -189,12 +186,3 @@ def require_tracker(spec: Spec, say: Callable[[str], None]) -> None:
 def artifact_root(spec: Spec) -> str:
     """Where an experiment in a database keeps its files."""
     return f"{spec.store}/mlflow"
-
-
-def _has_been_reached(spec: Spec) -> bool:
-    """Whether a run of the spec's name in its store names the same tracker."""
-    assert spec.tracking is not None
-    store, tracking = Store(spec.store), without_userinfo(spec.tracking)
-    begun = re.compile(rf"runs/{re.escape(spec.name)}-[0-9a-f]{{8}}/spec\.json")
-    found = (f.path for f in store.files("runs", recursive=True) if begun.fullmatch(f.path))
-    return any(store.read_json(path)["tracking"] == tracking for path in found)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from raymill.lease import lease
+from raymill.loggable import without_userinfo
 from raymill.record import record_of, require_format
 from raymill.spec import Spec
 from raymill.store import Store
@@ -135,3 +137,12 @@ class Run:
 
     def forget_stop(self) -> None:
         self.store.delete(self._stop)
+
+
+def tracker_is_known(spec: Spec) -> bool:
+    """Whether a run of the spec's name was begun with the same tracker: one that doesn't answer is right, but away."""
+    assert spec.tracking is not None
+    store, tracking = Store(spec.store), without_userinfo(spec.tracking)
+    begun = re.compile(rf"runs/{re.escape(spec.name)}-[0-9a-f]{{8}}/spec\.json")
+    found = (file.path for file in store.files("runs", recursive=True) if begun.fullmatch(file.path))
+    return any(store.read_json(path)["tracking"] == tracking for path in found)
