@@ -170,7 +170,7 @@ class Courier:
 
 
 def require_tracker(spec: Spec, say: Callable[[str], None]) -> None:
-    """Refuses an MLflow that can't be used, unless it is known from an earlier run: then it is only away, which is said.
+    """Refuses an MLflow that can't be used, unless an earlier run has used it: then it is only away, which is said.
 
     Raises TrackerError.
     """
