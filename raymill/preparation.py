@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -142,19 +143,28 @@ def write(piece: Piece, recipe: Recipe, store: Store) -> Written:
         hashes = hash_rows(table.columns, table.num_rows)
         splits = np.where(known, recipe.split.assign(table, hashes), np.int8(-1))
         census = Census.of(hashes[known], splits[known])
-        features = recipe.transform.apply(recipe.schema.conform(table))
-    regression = recipe.task.kind == "regression"
-    target = recipe.task.standardise(values) if regression else values.astype(np.int32)
-    prepared = shard_table(recipe.transform.layout, features, target)
-    tables = {name: prepared.filter(pa.array(splits == index)) for index, name in enumerate(SPLITS)}
-    tables[RAW_TEST] = table.filter(pa.array(splits == SPLITS.index("test")))
-    shards = {
-        folder: write_shard(store, f"{folder}/{piece.name}.parquet", rows)
-        for folder, rows in tables.items()
-        if rows.num_rows
-    }
+        prepared = _prepared(recipe, table, values)
+    shards = {}
+    for folder, rows in _parts(table, prepared, splits):
+        if rows.num_rows:
+            shards[folder] = write_shard(store, f"{folder}/{piece.name}.parquet", rows)
     counts = {name: _count(values[splits == index], recipe.task) for index, name in enumerate(SPLITS)}
     return Written(shards=shards, classes=counts | {RAW_TEST: counts["test"]}, census=census)
+
+
+def _prepared(recipe: Recipe, table: pa.Table, values: np.ndarray) -> pa.Table:
+    """A raw table's rows as shards hold them, given their targets in own units or class indices `(rows,)`."""
+    regression = recipe.task.kind == "regression"
+    target = recipe.task.standardise(values) if regression else values.astype(np.int32)
+    features = recipe.transform.apply(recipe.schema.conform(table))
+    return shard_table(recipe.transform.layout, features, target)
+
+
+def _parts(table: pa.Table, prepared: pa.Table, splits: np.ndarray) -> Iterator[tuple[str, pa.Table]]:
+    """What is written, by folder, one at a time: they would need twice the memory together."""
+    for index, name in enumerate(SPLITS):
+        yield name, prepared.filter(pa.array(splits == index))
+    yield RAW_TEST, table.filter(pa.array(splits == SPLITS.index("test")))
 
 
 def _count(values: np.ndarray, task: Task) -> list[int]:

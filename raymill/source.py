@@ -36,7 +36,7 @@ from raymill.store import FileInfo, Store
 
 _FORMAT = 1
 _CSV_PIECE_BYTES = 32 << 20
-_PARQUET_PIECE_BYTES = 64 << 20
+_PARQUET_PIECE_BYTES = 32 << 20
 # What a gzip or zip of a CSV is taken to grow to, for grouping files.
 _INFLATION = 4
 _HEADS_AT_ONCE = 16
