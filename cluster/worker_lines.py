@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _POLL_S = 5.0
-_A_BAR = "__ray_tqdm_magic_token__"  # Ray's, in a line that redraws a progress bar
+# Ray's own: the redrawing of a progress bar, and what its cleaner says each second where it finds no dashboard.
+_NOT_SAID = ("__ray_tqdm_magic_token__", "State API may be temporarily unavailable", "Found multiple active Ray inst")
 _SILENCE_S, _STRAGGLERS_S = 0.4, 1.5
 
 
@@ -83,8 +84,9 @@ def _is_ours(batch: dict[str, Any], job: str) -> bool:
 
 
 def lines_of(batch: dict[str, Any]) -> Iterator[str]:
-    """The lines of one process, as `10.0.0.5 pid 123 RayTrainWorker: text`, without the redrawing of Ray's bars."""
+    """The lines of one process, as `10.0.0.5 pid 123 RayTrainWorker: text`."""
     process = "raylet" if batch["pid"] == "raylet" else f"pid {batch['pid']}"
     doing = batch.get("actor_name") or batch.get("task_name")
     source = f"{batch['ip']} {process}{f' {doing}' if doing else ''}"
-    yield from (f"{source}: {line}" for line in batch["lines"] if line and _A_BAR not in line)
+    said = (line for line in batch["lines"] if line and not any(remark in line for remark in _NOT_SAID))
+    yield from (f"{source}: {line}" for line in said)

@@ -25,5 +25,6 @@ def test_what_a_raylet_says_of_its_node_is_its_own() -> None:
     assert list(lines_of(raylet)) == ["10.0.0.5 raylet: a worker was killed"]
 
 
-def test_empty_lines_and_bars_are_left_out() -> None:
-    assert list(lines_of(BATCH | {"lines": ["", '{"__ray_tqdm_magic_token__": 1}']})) == []
+def test_empty_lines_bars_and_remarks_are_left_out() -> None:
+    remark = "Failed to query. State API may be temporarily unavailable. Continuing to monitor."
+    assert list(lines_of(BATCH | {"lines": ["", '{"__ray_tqdm_magic_token__": 1}', remark]})) == []
