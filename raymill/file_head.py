@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -21,9 +21,17 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
+# Bytes of a cell in memory, of the types of Parquet that are not texts; a text is taken for 12 letters and an offset.
+_CELL_BYTES = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
+_TEXT_BYTES = 16
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What a file tells before its rows: its schema, and of each row group (of a CSV: one) rows and bytes."""
+    """What a file tells before its rows: its schema, and of each row group (of a CSV: one) rows and bytes.
+
+    A row group's bytes are what it takes in memory, estimated: a dictionary makes it far smaller in the file.
+    """
 
     schema: pa.Schema
     group_rows: tuple[int, ...]
@@ -58,8 +66,17 @@ def _parquet_head(file: pq.ParquetFile, where: str) -> Head:
     return Head(
         schema=pa.schema(fields),
         group_rows=tuple(group.num_rows for group in groups),
-        group_bytes=tuple(group.total_byte_size for group in groups),
+        group_bytes=tuple(sum(map(_bytes_in_memory, _columns(group))) for group in groups),
     )
+
+
+def _columns(group: pq.RowGroupMetaData) -> Iterator[pq.ColumnChunkMetaData]:
+    return (group.column(index) for index in range(group.num_columns))
+
+
+def _bytes_in_memory(column: pq.ColumnChunkMetaData) -> int:
+    cell = _CELL_BYTES.get(column.physical_type, _TEXT_BYTES)
+    return int(max(column.total_uncompressed_size, column.num_values * cell))
 
 
 def _check_header(names: list[str], where: str) -> None:

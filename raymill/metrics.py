@@ -172,7 +172,8 @@ class _ClassSums(_Sums):
         cells = target * size + scores.argmax(axis=1)
         self.confusion += np.bincount(cells, minlength=size * size).reshape(size, size)
         self.loss += float(log_losses(target, scores).sum())
-        self.kept.append((target, scores[:, 1:] if size == 2 else scores))
+        # A copy, since a view would keep the other column too.
+        self.kept.append((target, scores[:, 1:].copy() if size == 2 else scores))
 
     def merge(self, other: _ClassSums) -> None:
         self.confusion = self.confusion + other.confusion

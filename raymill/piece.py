@@ -28,6 +28,9 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zip", ".tsv.zip")
 # A record longer than a block is an error of Arrow's reader.
 _BLOCK_BYTES = 8 << 20
+# Of a row group that is read in part: read ahead per column, and decoded at a time.
+_BUFFER_BYTES = 1 << 20
+_BATCH_ROWS = 32_768
 _REPAIR = "Correct the file, or leave it out."
 _ENCRYPTED = 1
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -56,7 +59,7 @@ def delimiter_of(path: str) -> str:
 class Part:
     """A stretch of one file: bytes `[start, stop)` of a CSV, row groups `[start, stop)` of a Parquet file.
 
-    `stop` is None for a whole file. `first_record` counts the file's records (the header of a CSV is one)
+    `stop` is None for a whole file; `rows` is `[start, stop)` within one row group that is too large for a piece. `first_record` counts the file's records (the header of a CSV is one)
     before it; `columns` are the file's own names in the file's own order.
     """
 
@@ -64,6 +67,7 @@ class Part:
     columns: tuple[str, ...]
     start: int = 0
     stop: int | None = None
+    rows: tuple[int, int] | None = None
     first_record: int = 0
 
     @property
@@ -86,7 +90,7 @@ class Piece:
         """The piece in a user's words: its file, how many files follow, and which rows of it come before."""
         first = self.parts[0]
         more = f" and {len(self.parts) - 1} more files" if len(self.parts) > 1 else ""
-        offset = f" after its first {first.first_record} lines" if first.start else ""
+        offset = f" after its first {first.first_record} lines" if first.first_record else ""
         return f"{first.path}{offset}{more}"
 
     @contextlib.contextmanager
@@ -198,6 +202,8 @@ def csv_columns(stream: pa.NativeFile, path: str) -> tuple[list[str], bool]:
 
 
 def _read_part(stream: pa.NativeFile, part: Part, columns: list[str]) -> pa.Table:
+    if part.rows is not None:
+        return _rows_of_group(stream, part.start, *part.rows, columns)
     if is_parquet(part.path):
         file = pq.ParquetFile(stream, pre_buffer=True)
         stop = file.num_row_groups if part.stop is None else part.stop
@@ -219,6 +225,20 @@ def _read_part(stream: pa.NativeFile, part: Part, columns: list[str]) -> pa.Tabl
             strings_can_be_null=True,
         ),
     )
+
+
+def _rows_of_group(stream: pa.NativeFile, group: int, start: int, stop: int, columns: list[str]) -> pa.Table:
+    """The rows `[start, stop)` of a row group, never holding more of it: what comes before is decoded and dropped."""
+    file = pq.ParquetFile(stream, buffer_size=_BUFFER_BYTES)
+    kept = []
+    at = 0
+    for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
+        if at + len(batch) > start:
+            kept.append(batch[max(start - at, 0) : stop - at])
+        at += len(batch)
+        if at >= stop:
+            break
+    return pa.Table.from_batches(kept)
 
 
 def _dialect(path: str) -> pacsv.ParseOptions:

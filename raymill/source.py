@@ -36,7 +36,9 @@ from raymill.store import FileInfo, Store
 
 _FORMAT = 1
 _CSV_PIECE_BYTES = 32 << 20
-_PARQUET_PIECE_BYTES = 32 << 20
+_PARQUET_PIECE_BYTES = 40 << 20
+# A row group of more pieces than this is cut; a part of it is read by decoding what comes before it too.
+_MOST_GROUP_PIECES = 2
 # What a gzip or zip of a CSV is taken to grow to, for grouping files.
 _INFLATION = 4
 _HEADS_AT_ONCE = 16
@@ -108,7 +110,7 @@ class Source:
 
     @functools.cached_property
     def pieces(self) -> tuple[Piece, ...]:
-        """The table's rows in order, cut: small files together, big ones by row groups or byte ranges."""
+        """The table's rows in order, cut: small files together, big ones by row groups, their rows or byte ranges."""
         parquet = is_parquet(self.files[0].path)
         limit = self.parquet_piece_bytes if parquet else self.csv_piece_bytes
         cut = self._parquet_parts if parquet else self._csv_parts
@@ -142,8 +144,20 @@ class Source:
         whole = Part(path=file.path, columns=tuple(head.schema.names))
         record = 0
         for group, (rows, size_bytes) in enumerate(zip(head.group_rows, head.group_bytes, strict=True)):
-            yield replace(whole, start=group, stop=group + 1, first_record=record), size_bytes
+            part = replace(whole, start=group, stop=group + 1, first_record=record)
+            parts = -(-size_bytes // self.parquet_piece_bytes)
+            yield from (
+                [(part, size_bytes)] if parts <= _MOST_GROUP_PIECES else _row_parts(part, rows, size_bytes, parts)
+            )
             record += rows
+
+
+def _row_parts(group: Part, rows: int, size_bytes: int, parts: int) -> Iterator[tuple[Part, int]]:
+    """A row group cut into so many near-equal stretches of rows."""
+    for part in range(parts):
+        start, stop = part * rows // parts, (part + 1) * rows // parts
+        if start < stop:
+            yield replace(group, rows=(start, stop), first_record=group.first_record + start), size_bytes // parts
 
 
 def _pack(parts: Iterable[tuple[Part, int]], limit_bytes: int) -> list[list[Part]]:
@@ -156,7 +170,7 @@ def _pack(parts: Iterable[tuple[Part, int]], limit_bytes: int) -> list[list[Part
             filled = 0
         filled += size_bytes
         last = groups[-1][-1] if groups[-1] else None
-        if last is not None and last.path == part.path and last.stop == part.start:
+        if last is not None and last.path == part.path and last.stop == part.start and not (last.rows or part.rows):
             groups[-1][-1] = replace(last, stop=part.stop)
         else:
             groups[-1].append(part)

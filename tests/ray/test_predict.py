@@ -34,7 +34,7 @@ def source(folder: Path, files: int) -> Source:
     for i in range(files):
         columns = {"id": np.arange(10) + 10 * i, "a": np.arange(10.0), "b": np.ones(10), "color": ["red"] * 10}
         pq.write_table(pa.table(columns), folder / f"{i}.parquet")
-    return replace(Source.open(str(folder)), parquet_piece_bytes=1)
+    return replace(Source.open(str(folder)), parquet_piece_bytes=600)
 
 
 def test_what_the_data_has_wrong_is_named_and_the_mended_input_is_scored(tmp_path: Path, version: Version) -> None:

@@ -146,6 +146,28 @@ def test_parquet_is_cut_by_row_groups(tmp_path: Path) -> None:
     assert pa.concat_tables([p.read() for p in source.pieces]).equals(table)
 
 
+def test_a_row_group_that_is_too_large_is_cut_by_its_rows(tmp_path: Path) -> None:
+    rows = 100_000
+    table = pa.table({"n": np.arange(rows), "text": [f"{i % 7}" for i in range(rows)]})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=90_000)
+    source = dataclasses.replace(Source.open(str(tmp_path)), parquet_piece_bytes=600_000)
+    parts = [part for piece in source.pieces for part in piece.parts]
+    assert [part.rows for part in parts] == [(0, 22_500), (22_500, 45_000), (45_000, 67_500), (67_500, 90_000), None]
+    assert [part.first_row for part in parts] == [0, 22_500, 45_000, 67_500, 90_000]
+    assert pa.concat_tables([piece.read() for piece in source.pieces]).equals(table)
+    assert source.pieces[1].read(["text"])["text"][0].as_py() == f"{22_500 % 7}"
+    with pytest.raises(CellError) as caught, source.pieces[2].naming():
+        raise CellError("bad:", 5, "", "")
+    assert (caught.value.file, caught.value.row) == ("t.parquet", 45_005)
+
+
+def test_a_row_group_counts_by_what_it_takes_in_memory(tmp_path: Path) -> None:
+    table = pa.table({"text": ["the same text"] * 100_000})
+    pq.write_table(table, tmp_path / "t.parquet")
+    source = Source.open(str(tmp_path))
+    assert source.heads[0].group_bytes[0] >= 1_600_000 > 10 * source.files[0].size_bytes
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_row_of_a_table_is_placed_in_its_file(tmp_path: Path, suffix: str) -> None:
     for name, rows in (("a", 3_000), ("b", 10), ("c", 1), ("d", 4)):
