@@ -8,6 +8,7 @@ a few times: a piece that needs more memory than there is kills every worker tha
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import pickle
@@ -47,6 +48,18 @@ def each(work: Callable[[Piece], Answer], pieces: Sequence[Piece]) -> Iterator[A
                     following += 1
     except Exception as error:
         raise unwrap(error) from error
+
+
+@contextlib.contextmanager
+def limited(cpus: float | None) -> Iterator[None]:
+    """While the block runs, passes ask for no more than so many CPUs at a time; None for as many as there are."""
+    options = ray.data.DataContext.get_current().execution_options
+    before = options.resource_limits
+    options.resource_limits = ray.data.ExecutionResources.for_limits(cpu=cpus)
+    try:
+        yield
+    finally:
+        options.resource_limits = before
 
 
 def _dataset(work: Datasource, pieces: int) -> ray.data.Dataset:

@@ -87,7 +87,7 @@ def _look(asked: Bundle, turns: Turns) -> None:
         _go_on(turns)
     elif turns.is_due(now_s):
         if _is_at_work():
-            turns.end(now_s)
+            _go_on(turns)
         else:
             turns.tell()
             capacity = Capacity(nodes=[node.total for node in state.nodes], types=types_here())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.meters import metered
-from cluster.pieces import each
+from cluster.pieces import each, limited
 from raymill.bundle import Bundle
 from raymill.console import Console
 from raymill.errors import DataError
@@ -55,7 +55,7 @@ def predict(spec: Spec, input: str, output: str, console: Console) -> Predicted:
     champion = _champion(spec)
     source = Source.open(_uri(input), Store(spec.store))
     _require_key(spec, source)
-    with metered(console, spec=spec.name, command="predict"):
+    with metered(console, spec=spec.name, command="predict"), limited(spec.limits.cpus):
         return score(source, champion, spec.data.key, Store(_uri(output)), console)
 
 

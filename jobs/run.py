@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.attempts import CPUS_ASKED_PER_WORKER
 from cluster.endpoint import Endpoint
 from cluster.front import Front
 from cluster.meters import metered
+from cluster.pieces import limited
+from cluster.preflight import asks_of
 from cluster.session import check_resources
 from jobs.deploy import deploy
 from jobs.evaluate import comparable_champion, evaluate
@@ -99,7 +100,7 @@ def walk(spec: Spec, last: str, console: Console) -> Walk:
         walked.front = Front.start(spec.serve)
     for step in STEPS[: STEPS.index(last) + 1]:
         started_s = time.monotonic()
-        with metered(console, spec=spec.name, command=step, run=walked.run):
+        with metered(console, spec=spec.name, command=step, run=walked.run), limited(spec.limits.cpus):
             getattr(walked, step)()
         walked.elapsed_s[step] = time.monotonic() - started_s
     return walked
@@ -110,11 +111,8 @@ def _preflight(spec: Spec, last: str, console: Console) -> None:
     if STEPS.index(last) >= STEPS.index("train"):
         require_tracker(spec, console.say)
         require_importable(spec.model)
-        recipe = spec.train
-        cpus = recipe.cpus_per_worker or CPUS_ASKED_PER_WORKER
-        check_resources(cpus, recipe.gpus_per_worker, recipe.least_workers)
-    if last == "deploy":
-        check_resources(spec.serve.cpus, 0)
+    for ask in asks_of(spec, last):
+        check_resources(ask.cpus, ask.gpus, ask.count, ask.what)
 
 
 def main() -> None:

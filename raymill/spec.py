@@ -41,9 +41,6 @@ METRICS = {
 # By a piece of work, a training worker, or the baselines: less than one, so that an endpoint that holds half a CPU of
 # a small machine never blocks them.
 CPUS_ASKED = 0.5
-# By a piece of work, a training worker, or the baselines: less than one, so that an endpoint that holds half a CPU of
-# a small machine never blocks them.
-CPUS_ASKED = 0.5
 LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
 
 
@@ -294,11 +291,6 @@ class TrainSpec(Section):
         return self.cpus_per_worker or CPUS_ASKED
 
     @property
-    def cpus_asked(self) -> float:
-        """What each worker asks Ray for."""
-        return self.cpus_per_worker or CPUS_ASKED
-
-    @property
     def checkpoint_every_s(self) -> float | None:
         return float(self.checkpoint_every[:-1]) if isinstance(self.checkpoint_every, str) else None
 
@@ -340,6 +332,16 @@ class ServeSpec(Section):
     max_batch_size: Count = 256
 
 
+class LimitsSpec(Section):
+    """The most that one job of the spec asks Ray for at a time, so that others have room beside it.
+
+    The endpoint is no job: its bound is `serve.replicas`.
+    """
+
+    cpus: float | None = Field(None, ge=CPUS_ASKED, description="default: as many as there are")
+    gpus: float | None = Field(None, ge=0, description="default: as many as there are")
+
+
 class Spec(Section):
     """One YAML file: from a table to an endpoint."""
 
@@ -354,6 +356,7 @@ class Spec(Section):
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
     serve: ServeSpec = ServeSpec()
+    limits: LimitsSpec = LimitsSpec()
     store: Place = Field(
         ".raymill", min_length=1, description="a folder or s3:// prefix; default: .raymill beside the spec"
     )
@@ -394,6 +397,26 @@ class Spec(Section):
             raise Mistake(("data", "key", index), f"{target!r} is the target; a key is of other columns")
         if target == self.data.split.column:
             raise Mistake(("data", "split", "column"), f"{target!r} is the target; split by another column")
+        return self
+
+    @model_validator(mode="after")
+    def _training_fits_the_limits(self) -> Spec:
+        """All workers train at once, and beside them the baselines are fitted."""
+        train, limits = self.train, self.limits
+        workers = train.most_workers
+        cpus, gpus = workers * train.cpus_asked + CPUS_ASKED, workers * train.gpus_per_worker
+        if limits.cpus is not None and cpus > limits.cpus:
+            raise Mistake(
+                ("limits", "cpus"),
+                f"{workers} training workers with {train.cpus_asked:g} CPUs each and {CPUS_ASKED:g} for the baselines "
+                f"beside them ask for {cpus:g}, more than {limits.cpus:g}",
+            )
+        if limits.gpus is not None and gpus > limits.gpus:
+            raise Mistake(
+                ("limits", "gpus"),
+                f"{workers} training workers with {train.gpus_per_worker:g} GPUs each ask for {gpus:g}, more than "
+                f"{limits.gpus:g}",
+            )
         return self
 
     def to_json(self) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from cluster.pieces import each
+from cluster.pieces import each, limited
 from raymill.errors import WorkerLost
+from raymill.spec import CPUS_ASKED
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -34,6 +36,32 @@ def test_a_piece_whose_worker_dies_is_done_by_another_and_answers_stay_in_order(
     pieces = [Mortal(number, str(tmp_path / f"{number}"), deaths=1 if number == 0 else 0) for number in range(4)]
     assert list(each(Mortal.__call__, pieces)) == [0, 1, 2, 3]
     assert (tmp_path / "0").read_text() == "++"
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A piece of work that is seen by others while it runs, waits for one of them, and answers how many it saw."""
+
+    number: int
+    folder: str
+    waits_s: float
+
+    def __call__(self) -> int:
+        mine = Path(self.folder, str(self.number))
+        mine.touch()
+        deadline_s = time.monotonic() + self.waits_s
+        while (seen := len(list(mine.parent.iterdir()))) < 2 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        mine.unlink(missing_ok=True)
+        return seen
+
+
+def test_no_more_pieces_run_at_once_than_the_limit_has_room_for(tmp_path: Path) -> None:
+    pieces = [Meeting(number, str(tmp_path), waits_s=0.2) for number in range(6)]
+    with limited(CPUS_ASKED):
+        assert set(each(Meeting.__call__, pieces)) == {1}
+    with limited(2.5 * CPUS_ASKED):
+        assert max(each(Meeting.__call__, pieces)) <= 2
 
 
 def test_a_piece_that_kills_every_worker_is_given_up(tmp_path: Path) -> None:

@@ -67,6 +67,20 @@ def test_what_identifies_a_row_or_its_group_is_a_feature_only_when_it_is_given_a
     assert left_out({"split": {"by": "time", "column": "day"}}, {}) == set()
 
 
+def test_training_that_asks_for_more_than_the_limits_is_refused_with_the_numbers() -> None:
+    named = {"name": "n", "task": {"type": "regression", "target": "y"}, "data": {"source": "a.csv"}}
+
+    def limited(train: dict[str, Any], limits: dict[str, Any]) -> Spec:
+        return Spec.model_validate(named | {"train": train, "limits": limits})
+
+    limited({"workers": 3}, {"cpus": 2})
+    limited({"workers": {"min": 1, "max": 2}, "gpus_per_worker": 1}, {"gpus": 2})
+    with pytest.raises(ValidationError, match=r"4 training workers with 0\.5 CPUs each and 0\.5 .* 2\.5, more than 2"):
+        limited({"workers": {"min": 1, "max": 4}}, {"cpus": 2})
+    with pytest.raises(ValidationError, match="2 training workers with 1 GPUs each ask for 2, more than 1"):
+        limited({"workers": 2, "gpus_per_worker": 1}, {"gpus": 1})
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value", "said"),
     [
