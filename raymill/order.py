@@ -9,25 +9,31 @@ of lanes is MosaicML Streaming's `num_canonical_nodes`; keys come from Philox, w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 LANES = 64
 _ROW_BITS = 13
+_BLOCK_ROUNDS = 4_096
 _WINDOW_SHIFT = 45
 _ROW_MASK = np.uint64((1 << _ROW_BITS) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochOrder:
-    """One rank's rows of an epoch: `rows (n,) int64` of its row matrix; step k is `rows[starts[k]:starts[k + 1]]`."""
+    """One rank's rows of an epoch: `rows (n,)` of its row matrix; step k is `rows[starts[k]:starts[k + 1]]`.
+
+    They are int32, half the memory, unless there are 2**31 rows or more.
+    """
 
     rows: np.ndarray
     starts: np.ndarray
 
     def step(self, step: int) -> np.ndarray:
-        return self.rows[self.starts[step] : self.starts[step + 1]]
+        """The step's rows, `(n,) int64`."""
+        return self.rows[self.starts[step] : self.starts[step + 1]].astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,33 +71,43 @@ class Order:
         return min(self.batch_size, self.rows - step * self.batch_size)
 
     def epoch(self, epoch: int) -> EpochOrder:
-        """This rank's share of an epoch; cost about one sort of its rows."""
-        lane = self._lane_of_position(epoch)
-        position = np.arange(self.rows)
-        if self.world_size > 1:
-            mine = lane % self.world_size == self.rank
-            lane, position = lane[mine], position[mine]
-        cuts = np.arange(self.steps + 1) * self.batch_size
-        starts = np.searchsorted(position, cuts) if self.world_size > 1 else np.minimum(cuts, self.rows)
-        local = lane // self.world_size
-        return EpochOrder(rows=self._permuted(epoch)[position // max(self.lanes, 1), local], starts=starts)
+        """This rank's share of an epoch; cost about one sort of its rows, memory about 8 bytes for each of them."""
+        permuted = self._permuted(epoch)
+        rows = np.empty(sum(stop - start for start, stop in self.spans), permuted.dtype)
+        cuts = np.minimum(np.arange(self.steps + 1) * self.batch_size, self.rows)
+        starts = np.full(self.steps + 1, len(rows))
+        first = taken = 0
+        for lane in self._lanes_of_positions(epoch):
+            last = first + len(lane)
+            position = np.arange(first, last)
+            if self.world_size > 1:
+                mine = lane % self.world_size == self.rank
+                lane, position = lane[mine], position[mine]
+            rows[taken : taken + len(lane)] = permuted[position // self.lanes, lane // self.world_size]
+            here = slice(*np.searchsorted(cuts, [first, last]))
+            starts[here] = taken + np.searchsorted(position, cuts[here])
+            first, taken = last, taken + len(lane)
+        return EpochOrder(rows=rows, starts=starts)
 
-    def _lane_of_position(self, epoch: int) -> np.ndarray:
-        """The lane that each position of the epoch draws from, `(rows,) uint8`."""
+    def _lanes_of_positions(self, epoch: int) -> Iterator[np.ndarray]:
+        """The lane that each position of the epoch draws from, `(n,) uint8`, in blocks of consecutive positions."""
         if not self.rows:
-            return np.zeros(0, np.uint8)
+            return
         rounds, longer = divmod(self.rows, self.lanes)
         keys = self._stream(epoch, LANES).random_raw(self.lanes)
         ring = np.argsort(keys, kind="stable").astype(np.uint8)
         offsets = self._stream(epoch, LANES + 1).random_raw(rounds) % np.uint64(self.lanes)
-        slots = offsets.astype(np.int64)[:, None] + np.arange(self.lanes)
-        whole = np.concatenate([ring, ring])[slots].reshape(-1)
-        return np.concatenate([whole, ring[ring < longer]])
+        twice = np.concatenate([ring, ring])
+        for start in range(0, rounds, _BLOCK_ROUNDS):
+            slots = offsets[start : start + _BLOCK_ROUNDS].astype(np.int64)[:, None] + np.arange(self.lanes)
+            yield twice[slots].reshape(-1)
+        yield ring[ring < longer]
 
     def _permuted(self, epoch: int) -> np.ndarray:
-        """`(longest lane, own lanes) int64` matrix-row numbers: column j is the permutation of own lane j."""
+        """`(longest lane, own lanes)` matrix-row numbers: column j is the permutation of own lane j."""
         spans = self.spans
-        table = np.zeros((max((b - a for a, b in spans), default=0), max(len(spans), 1)), np.int64)
+        dtype = np.int32 if self.rows < 2**31 else np.int64
+        table = np.zeros((max((b - a for a, b in spans), default=0), max(len(spans), 1)), dtype)
         base = 0
         for column, (lane, (start, stop)) in enumerate(zip(self._own_lanes, spans, strict=True)):
             count = stop - start

@@ -59,8 +59,9 @@ def delimiter_of(path: str) -> str:
 class Part:
     """A stretch of one file: bytes `[start, stop)` of a CSV, row groups `[start, stop)` of a Parquet file.
 
-    `stop` is None for a whole file; `rows` is `[start, stop)` within one row group that is too large for a piece. `first_record` counts the file's records (the header of a CSV is one)
-    before it; `columns` are the file's own names in the file's own order.
+    `stop` is None for a whole file; `rows` is `[start, stop)` within one row group that is too large for a piece.
+    `first_record` counts the file's records (the header of a CSV is one) before it; `columns` are the file's own
+    names in the file's own order.
     """
 
     path: str

@@ -146,9 +146,10 @@ class Source:
         for group, (rows, size_bytes) in enumerate(zip(head.group_rows, head.group_bytes, strict=True)):
             part = replace(whole, start=group, stop=group + 1, first_record=record)
             parts = -(-size_bytes // self.parquet_piece_bytes)
-            yield from (
-                [(part, size_bytes)] if parts <= _MOST_GROUP_PIECES else _row_parts(part, rows, size_bytes, parts)
-            )
+            if parts <= _MOST_GROUP_PIECES:
+                yield part, size_bytes
+            else:
+                yield from _row_parts(part, rows, size_bytes, parts)
             record += rows
 
 

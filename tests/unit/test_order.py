@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,15 @@ def test_global_batches_are_the_same_for_any_world_size(rows: int, batch_size: i
     for world_size in WORLD_SIZES[1:]:
         together = batches(rows, batch_size, world_size)
         assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_an_order_takes_less_memory_than_two_numbers_of_64_bits_a_row() -> None:
+    rows = 2_000_000
+    tracemalloc.start()
+    order(rows, 4096).epoch(0)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 16 * rows
 
 
 @pytest.mark.parametrize("rows", ROW_COUNTS)
