@@ -59,7 +59,8 @@ def _attempt(
     if recipe.most_workers == 1 and recipe.gpus_per_worker == 0 and is_embedded():
         return _alone(assignment, asked, console)
     crew = _crew(recipe, attempt.most)
-    workers = muster(crew, lambda text: console.say(f"train     {text}"), asked.is_set)
+    with console.meter.waiting("room for workers"):
+        workers = muster(crew, lambda text: console.say(f"train     {text}"), asked.is_set)
     if workers == 0:
         raise Interrupted("Stopped before the workers were there.", "Type the same command to continue.")
     if crew.is_elastic:

@@ -115,7 +115,8 @@ def _wait(baselines: Background | None, console: Console) -> None:
     if baselines is not None:
         if not baselines.is_done:
             console.say("train     waiting for the baselines (constant, linear, gradient boosting)")
-        baselines.wait()
+        with console.meter.waiting("baselines"):
+            baselines.wait()
 
 
 def _tell(spec: Spec, trained: Trained, console: Console) -> None:

@@ -99,6 +99,13 @@ def test_what_is_not_known_is_not_exported(meter: ExportedMeter, recorder: Recor
     assert recorder.values("raymill_rows_total") == [100.0]
 
 
+def test_a_wait_that_nobody_saw_leaves_nothing(meter: ExportedMeter, recorder: Recorder) -> None:
+    with meter.waiting("baselines"):
+        pass
+    meter.refresh()
+    assert recorder.values("raymill_waiting_seconds") == []
+
+
 def test_gauges_are_set_again_at_every_refresh(meter: ExportedMeter, recorder: Recorder) -> None:
     meter.epoch(record())
     meter.refresh()
