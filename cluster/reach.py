@@ -36,14 +36,14 @@ def require_reached(store: Store, tracking: str | None) -> None:
     _require_same_raymill(os.environ)
     checks: list[Callable[[], None]] = [store.check]
     if tracking is not None and tracking.startswith(("http://", "https://")):
-        checks.append(lambda: require_tracker(tracking))
+        checks.append(lambda: require_answer(tracking))
     with ThreadPoolExecutor(len(checks), thread_name_prefix="reach") as pool:
         problems = [found for found in pool.map(_problem, checks) if found is not None]
     if problems:
         raise one_error(problems, _place(os.environ)) from problems[0]
 
 
-def require_tracker(uri: str) -> None:
+def require_answer(uri: str) -> None:
     """Raises TrackerError where nobody answers at an MLflow server's address; any answer but a failure will do."""
     place = without_userinfo(uri).rstrip("/")
     for left in reversed(range(_TRIES)):

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from cluster.capacity import Capacity, NodeType
 from cluster.jobs_api import JobsApi
+from cluster.outages_elsewhere import OutagesElsewhere
 from cluster.scratch import scratch_folder
 from cluster.stopping import sigterm_as_ctrl_c, take_sigterm
 from cluster.worker_lines import worker_lines
@@ -120,10 +121,19 @@ def cluster_of(environ: Mapping[str, str]) -> str | None:
 
 
 def _workers_heard(console: Console) -> contextlib.AbstractContextManager[None]:
-    """Notes what workers print, where somebody listens; Ray itself would show it on the terminal."""
+    """Notes what workers print, where somebody listens, and says of it that a store is away.
+
+    Ray itself would show all of it on the terminal.
+    """
     if not console.is_heard:
         return contextlib.nullcontext()
-    return worker_lines(lambda line: console.note("worker", line))
+    elsewhere = OutagesElsewhere(console.say)
+
+    def hear(line: str) -> None:
+        console.note("worker", line)
+        elsewhere.hear(line)
+
+    return worker_lines(hear)
 
 
 def _settings(needs_serve: bool, debug: bool) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cluster.reach import one_error, require_reached, require_tracker
+from cluster.reach import one_error, require_answer, require_reached
 from raymill.errors import ResourceError, StoreError, TrackerError
 from raymill.store import Store
 from tests.ports import free_port
@@ -52,12 +52,12 @@ def test_a_store_that_can_be_written_and_a_tracker_that_answers_are_reached(
 def test_a_tracker_may_stumble_once_and_may_know_no_health(answering: tuple[str, list[int]]) -> None:
     address, codes = answering
     codes[:] = [503, 200]
-    require_tracker(address)
+    require_answer(address)
     codes[:] = [404]
-    require_tracker(address)
+    require_answer(address)
     codes[:] = [502]
     with pytest.raises(TrackerError, match="doesn't answer: it answers 502"):
-        require_tracker(address)
+        require_answer(address)
 
 
 def test_both_that_are_away_are_said_at_once_and_without_a_password(tmp_path: Path) -> None:
