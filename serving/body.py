@@ -6,6 +6,7 @@ It knows JSON and sizes; what a row may hold is the schema's to say.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 from starlette.requests import Request
@@ -35,7 +36,7 @@ async def read_body(request: Request, most_bytes: int = MOST_BYTES) -> bytes:
 def rows_of(body: bytes) -> list[dict[str, Any]]:
     """The rows of a body, each whatever JSON it is.
 
-    Raises Refusal: 400 for no JSON, 413 for too many rows, 422 for another shape.
+    Raises Refusal: 400 for no JSON, 413 for too many rows, 422 for another shape or a key that is there twice.
     """
     value = _parse(body)
     if not isinstance(value, dict):
@@ -56,7 +57,7 @@ def rows_of(body: bytes) -> list[dict[str, Any]]:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        return json.loads(body, parse_constant=_no_constant, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}, character {error.pos}"
         raise Refusal(400, f"The body is no JSON: {error.msg} at {where}.") from error
@@ -66,6 +67,16 @@ def _parse(body: bytes) -> Any:
         raise Refusal(400, "The body is nested too deeply.") from error
     except ValueError as error:
         raise Refusal(400, f"The body is no JSON: {error}.") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's keys and values; JSON leaves open which of two equal keys counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        times = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in times.items() if count > 1)
+        raise Refusal(422, f"An object of the body has the key {twice[:_SHOWN_LETTERS]!r} twice; send it once.")
+    return found
 
 
 def _no_constant(name: str) -> NoReturn:

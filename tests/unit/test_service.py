@@ -101,6 +101,7 @@ def test_a_regression_answers_with_numbers() -> None:
         (b"{}", 422, "empty"),
         (b'{"row": {}, "rows": []}', 422, "both"),
         (b'{"instances": []}', 422, "'instances'"),
+        (b'{"row": {"a": 1, "b": 2, "a": 3}}', 422, "'a' twice"),
         (b'{"rows": {}}', 422, "an object"),
         (b'{"rows": []}', 422, "no rows"),
         (b'{"row": {"a": -1}}', 422, "holds -1"),
