@@ -1,0 +1,60 @@
+"""An elastic training loses a node, takes one that comes, and gives way to another job; its losses don't change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from cluster.jobs_api import JobsApi
+from tests.cluster.laptop import BUCKET
+from tests.cluster.scene import Result, Scene
+from tests.cluster.servers import s3_client
+
+pytestmark = [pytest.mark.faults, pytest.mark.long]
+FLOAT64 = {"epochs": 4, "batch_size": 64, "checkpoint_every": 5, "cpus_per_worker": 1.5, "precision": "float64"}
+ASKS = (
+    "import ray; ray.init(log_to_driver=False); print(ray.get(ray.remote(num_cpus=1.5)(lambda: 'had room').remote()))"
+)
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+_WITHIN_S = 180.0
+
+
+def wait_for(is_so: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + _WITHIN_S
+    while not is_so():
+        assert time.monotonic() < until_s, what
+        time.sleep(0.5)
+
+
+def is_asked_to_stop(scene: Scene) -> bool:
+    found = s3_client(scene.laptop.s3).list_objects_v2(Bucket=BUCKET, Prefix="faults/runs/").get("Contents", [])
+    return any(o["Key"].endswith("/stop") for o in found)
+
+
+def test_an_elastic_training_shrinks_grows_and_gives_way_with_the_same_losses(
+    make: Callable[..., Scene],
+) -> None:
+    calm = make(points=[], train=FLOAT64 | {"workers": 1})
+    calm.start()
+    undisturbed = Result.of(calm.succeeds()[0], calm.laptop)
+
+    scene = make(points=[8, 4, 4], train=FLOAT64 | {"workers": {"min": 1, "max": 2}})
+    nodes, api = scene.laptop.nodes, JobsApi(scene.laptop.nodes.jobs)
+    scene.start()
+    nodes.kill(scene.ranks(elastic=2)[-1]["node"])
+    scene.go()
+    scene.ranks(elastic=1)
+    nodes.add()
+    wait_for(lambda: is_asked_to_stop(scene), "nobody took the node that came")
+    scene.go()
+    scene.ranks(elastic=2)
+    api.submit(f'python -c "{ASKS}"', id="asks", package=api.upload(EMPTY_ZIP), metadata={}, env={})
+    wait_for(lambda: is_asked_to_stop(scene), "nobody gave way")
+    scene.go()
+    wait_for(lambda: api.job("asks").has_ended, "the other job got no room")
+    assert api.job("asks").status == "SUCCEEDED"
+    report, said = scene.succeeds()
+    assert "another job waits for room" in said and "there is room for more" in said and "attempt 1 failed" in said
+    Result.of(report, scene.laptop).assert_same(undisturbed, relative=1e-9)
