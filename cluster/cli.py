@@ -95,9 +95,9 @@ def _undeploy(arguments: argparse.Namespace, console: Console, output: Output) -
 
 
 def _predict(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    from raymill.store import Store
+    from cluster.reach import require_writable
 
-    Store(arguments.output).check()
+    require_writable(arguments.output)
     with _session(spec, arguments, console, needs_serve=False):
         predicted = _job("jobs.predict:predict")(spec, arguments.input, arguments.output, console)
     return {"output": predicted.uri, "rows": predicted.rows, "model": {"name": spec.name, "version": predicted.version}}

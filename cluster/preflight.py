@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster.jobs_api import JobsApi
@@ -41,13 +41,17 @@ def asks_of(spec: Spec, last: str) -> tuple[Ask, ...]:
     return tuple(asks)
 
 
-def preflight(spec: Spec, last: str, api: JobsApi, console: Console) -> None:
-    """Refuses what the cluster at `api` can't do. Raises ResourceError, StoreError, MachineError."""
+def preflight(spec: Spec, last: str, written: Sequence[str], api: JobsApi, console: Console) -> None:
+    """Refuses what the cluster at `api` can't do, and places to be written to that can't be.
+
+    Raises ResourceError, StoreError, MachineError.
+    """
     require_same_versions(*api.versions(), api.address)
     capacity = api.capacity()
     for ask in asks_of(spec, last):
         capacity.require(ask.cpus, ask.gpus, ask.count, ask.what)
-    _require_store(spec.store, console)
+    for uri in written:
+        _require_store(uri, console)
 
 
 def require_remote(spec: Spec, address: str, places: Mapping[str, str]) -> None:

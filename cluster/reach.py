@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import raymill
 from cluster.session import cluster_of
@@ -41,6 +42,17 @@ def require_reached(store: Store, tracking: str | None) -> None:
         problems = [found for found in pool.map(_problem, checks) if found is not None]
     if problems:
         raise one_error(problems, _place(os.environ)) from problems[0]
+
+
+def require_writable(uri: str) -> None:
+    """Raises StoreError where a folder or prefix can't be written; a folder that isn't there is not made for it."""
+    store = Store(uri)
+    if store.is_local:
+        try:
+            store = Store(str(next(place for place in (Path(store.uri), *Path(store.uri).parents) if place.exists())))
+        except PermissionError as error:
+            raise StoreError(f"{uri} can't be looked at: {error.strerror}.", "Name a folder of your own.") from error
+    store.check()
 
 
 def require_answer(uri: str) -> None:

@@ -35,8 +35,10 @@ def submit(arguments: argparse.Namespace, console: Console, output: Output) -> d
     What the cluster can't do is refused before there is a job.
     """
     spec, api = load_spec(arguments.spec, arguments.overrides), JobsApi(arguments.on)
-    require_remote(spec, api.address, _places(arguments))
-    preflight(spec, _last_step(arguments), api, console)
+    places = _places(arguments)
+    require_remote(spec, api.address, places)
+    written = [spec.store, *(place for name, place in places.items() if name == "--output")]
+    preflight(spec, _last_step(arguments), written, api, console)
     submission = Submission.send(spec, arguments.command, options(arguments), api)
     console.say(f"submitted {submission.id} to {arguments.on}")
     return watch(submission, spec, arguments.command, console)

@@ -36,6 +36,7 @@ from raymill.errors import MachineError, ResourceError
 KEEP_ALIVE_S = 20
 DRAIN_S = 25
 _HAPROXY_THREADS = 4
+_DASHBOARD_WITHIN_S = 3.0
 _INSIDE_A_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
@@ -110,7 +111,7 @@ def types_here() -> Sequence[NodeType] | None:
     if not dashboard:
         return ()
     try:
-        return JobsApi(f"http://{dashboard}").capacity().types
+        return JobsApi(f"http://{dashboard}", patience_s=_DASHBOARD_WITHIN_S).capacity().types
     except (ResourceError, MachineError):
         return None  # it may listen on the head's loopback alone, and this be another node
 

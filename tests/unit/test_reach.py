@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cluster.reach import one_error, require_answer, require_reached
+from cluster.reach import one_error, require_answer, require_reached, require_writable
 from raymill.errors import ResourceError, StoreError, TrackerError
 from raymill.store import Store
 from tests.ports import free_port
@@ -74,6 +74,14 @@ def test_a_problem_on_a_cluster_says_from_where(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     with pytest.raises(TrackerError, match=r"^From .+, where the job runs on the cluster: MLflow at "):
         require_reached(Store(str(tmp_path)), f"http://127.0.0.1:{free_port()}")
+
+
+def test_a_place_to_write_to_is_tried_where_its_folder_would_be_and_left_as_it_was(tmp_path: Path) -> None:
+    require_writable(str(tmp_path / "not" / "there" / "yet"))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=rf"^Could not write {tmp_path}/file/\.check-"):
+        require_writable(str(tmp_path / "file" / "below"))
 
 
 def test_two_problems_with_one_remedy_name_it_once() -> None:
