@@ -2,65 +2,49 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.cluster.servers import Mlflow, Nodes, cluster_nodes, mlflow_server, of_a_terminal, s3_server
-
-BUCKET = "mill-test"
-
-
-@dataclass(frozen=True)
-class Laptop:
-    """A folder on a machine that reaches the cluster, with nothing in it but the specs that a test writes."""
-
-    folder: Path
-    nodes: Nodes
-    env: Mapping[str, str]
-    mlflow: Mlflow
-
-    def spec(self, name: str, **sections: Any) -> None:
-        """Writes NAME.yaml: breast cancer, data and state in the bucket."""
-        document = {
-            "name": name,
-            "task": {"type": "classification", "target": "diagnosis"},
-            "data": {"source": "bundled:breast_cancer"},
-            "train": {"epochs": 3, "workers": 2},
-            "store": f"s3://{BUCKET}/{name}",
-            "tracking": self.mlflow.uri,
-        }
-        (self.folder / f"{name}.yaml").write_text(json.dumps(document | sections))
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "cluster.cli", *words, "--on", self.nodes.jobs]
-        pipe = subprocess.PIPE
-        env = of_a_terminal() | dict(self.env)
-        return subprocess.Popen(command, cwd=self.folder, stdout=pipe, stderr=pipe, text=True, env=env)
-
-    def type(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Types a raymill command and waits for its end."""
-        process = self.start(*words)
-        try:
-            out, err = process.communicate(timeout=240)
-        finally:
-            process.kill()
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+from tests.cluster.laptop import BUCKET, Laptop
+from tests.cluster.leftovers import assert_clean, no_process_left
+from tests.cluster.scene import Result, Scene
+from tests.cluster.servers import cluster_nodes, mlflow_server, s3_environment, s3_server
 
 
 @pytest.fixture(scope="package")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     folder = tmp_path_factory.mktemp("cluster")
     with (
-        s3_server(folder / "s3", BUCKET) as env,
-        mlflow_server(folder, f"s3://{BUCKET}/mlflow", env) as mlflow,
-        cluster_nodes(3, 2, env) as nodes,
+        no_process_left(),
+        s3_server(folder / "s3", BUCKET) as s3,
+        mlflow_server(folder, f"s3://{BUCKET}/mlflow", s3_environment(s3)) as mlflow,
+        cluster_nodes(3, 2, s3_environment(s3)) as nodes,
     ):
         (folder / "laptop").mkdir()
-        yield Laptop(folder / "laptop", nodes, env, mlflow)
+        yield Laptop(folder / "laptop", nodes, s3, mlflow)
+        assert_clean(nodes)
+
+
+@pytest.fixture
+def make(laptop: Laptop, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
+    """Makes scenes; whoever still waits in one when the test ends is let go."""
+    made: list[Scene] = []
+
+    def scene(**parts: object) -> Scene:
+        made.append(Scene(laptop, tmp_path, **parts))
+        return made[-1]
+
+    yield scene
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(scope="package")
+def undisturbed(laptop: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """What the scenes' training leaves without a fault."""
+    scene = Scene(laptop, tmp_path_factory.mktemp("calm"), points=[])
+    scene.start()
+    report, _ = scene.succeeds()
+    return Result.of(report, laptop)

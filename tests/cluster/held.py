@@ -1,7 +1,7 @@
-"""A network that waits at a given training step, once: `model: {import: held.build_model}` of a spec beside it.
+"""A network that waits where it is told, once each: `model: {import: held.build_model}` of a spec beside it.
 
-In that step each rank writes `reached-RANK` into a folder, with its process and its node, and goes on when there is a
-file `go`. So a test does what it does while every rank is in that step, however fast anything is.
+There each process writes `reached-INDEX-WHO` into a folder, with its process and its node, and goes on when there is
+a file `go-INDEX`. So a test does what it does while a job is at that point, however fast anything is.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import ray
@@ -19,37 +20,46 @@ from raymill.layout import Layout
 from raymill.models import Mlp
 from raymill.task import Task
 
-_AT_MOST_S = 300.0
+_AT_MOST_S = 900.0
+_TRIED_OUT_ROWS = 2  # by whoever builds a network
 
 
 class Held(Mlp):
-    """An Mlp with dropout; steps are counted from 1 in each process, and 0 holds nobody."""
+    """An Mlp with dropout that waits in training steps, counted from 1 in each process, or while a job scores rows.
 
-    def __init__(self, layout: Layout, task: Task, folder: Path, step: int) -> None:
+    `points` are the steps, and 0 for scoring; a point is waited for when those before it have been let go.
+    """
+
+    def __init__(self, layout: Layout, task: Task, folder: Path, points: Sequence[int]) -> None:
         super().__init__(layout, task, (32, 32), 0.1)
-        self._folder, self._step, self._steps = folder, step, 0
+        self._folder, self._points, self._steps = folder, points, 0
 
     def forward(self, numbers: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
         self._steps += self.training
-        if self.training and self._steps == self._step:
-            _hold(self._folder, dist.get_rank() if dist.is_initialized() else 0, self._step)
+        for index, point in enumerate(self._points):
+            if not (self._folder / f"go-{index}").exists():
+                if self._is_at(point, len(numbers)):
+                    _wait(self._folder, index, dist.get_rank() if self.training else 0)
+                break
         return super().forward(numbers, categories)
 
+    def _is_at(self, point: int, rows: int) -> bool:
+        scores = not self.training and not dist.is_initialized() and rows > _TRIED_OUT_ROWS
+        return scores if point == 0 else self.training and self._steps == point
 
-def _hold(folder: Path, rank: int, step: int) -> None:
-    reached = folder / f"reached-{rank}"
-    if reached.exists():
-        return
-    place = {"pid": os.getpid(), "node": ray.get_runtime_context().get_node_id(), "step": step}
-    whole = reached.with_suffix(".partial")
+
+def _wait(folder: Path, index: int, rank: int) -> None:
+    reached = folder / f"reached-{index}-{rank}"
+    place = {"pid": os.getpid(), "node": ray.get_runtime_context().get_node_id()}
+    whole = reached.with_suffix(f".{os.getpid()}")
     whole.write_text(json.dumps(place))
     whole.rename(reached)
     until_s = time.monotonic() + _AT_MOST_S
-    while not (folder / "go").exists():
+    while not (folder / f"go-{index}").exists():
         if time.monotonic() > until_s:
             raise TimeoutError(f"nobody said go in {_AT_MOST_S:.0f} s")
         time.sleep(0.05)
 
 
-def build_model(layout: Layout, task: Task, folder: str = "", step: int = 0) -> Held:
-    return Held(layout, task, Path(folder), step)
+def build_model(layout: Layout, task: Task, folder: str = "", points: Sequence[int] = ()) -> Held:
+    return Held(layout, task, Path(folder), points)

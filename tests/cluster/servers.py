@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -22,16 +23,20 @@ from tests.ports import free_port
 from tests.s3.server import ADMIN, Server
 
 _ROOT = Path(__file__).parents[2]
-_WITHIN_S = 90.0
+_WITHIN_S = 180.0
 _ON_SMALL_DISK = 'mount -t tmpfs -o size=256m tmpfs "$TMPDIR" && exec "$@"'
 
 
 @dataclass
 class Nodes:
-    """A cluster of several nodes; `jobs` is the address of its Jobs API, `ids` are its nodes', the head's first."""
+    """A cluster of several nodes; `jobs` is the address of its Jobs API, `ids` are its nodes', the head's first.
+
+    `disk` is its folder for temporary files, seen from its own processes.
+    """
 
     process: subprocess.Popen[str]
     jobs: str
+    disk: str
     ids: list[str]
 
     def kill(self, id: str) -> None:
@@ -90,25 +95,33 @@ def cluster_nodes(count: int, cpus: int, env: Mapping[str, str]) -> Iterator[Nod
         env=of_a_terminal() | dict(env) | {"TMPDIR": disk},
     )
     try:
-        yield Nodes(process, f"http://127.0.0.1:{port}", _ids(process))
+        yield Nodes(process, f"http://127.0.0.1:{port}", disk, _ids(process))
     finally:
         process.communicate(timeout=60)  # which closes its standard input
         Path(disk).rmdir()
 
 
 @contextlib.contextmanager
-def s3_server(folder: Path, bucket: str) -> Iterator[dict[str, str]]:
-    """An S3 server with a bucket in it: what the environment of its clients has to hold."""
+def s3_server(folder: Path, bucket: str) -> Iterator[Server]:
+    """An S3 server with a bucket in it."""
     folder.mkdir()
     server = Server(folder)
     try:
         server.start()
-        env = ADMIN.environment(server.endpoint)
-        session = boto3.Session(ADMIN.name, ADMIN.secret, region_name=env["AWS_REGION"])
-        session.client("s3", endpoint_url=server.endpoint).create_bucket(Bucket=bucket)
-        yield env | {"MLFLOW_S3_ENDPOINT_URL": server.endpoint}
+        s3_client(server).create_bucket(Bucket=bucket)
+        yield server
     finally:
         server.end()
+
+
+def s3_environment(server: Server) -> dict[str, str]:
+    """What the environment of a server's clients has to hold."""
+    return ADMIN.environment(server.endpoint) | {"MLFLOW_S3_ENDPOINT_URL": server.endpoint}
+
+
+def s3_client(server: Server) -> Any:
+    session = boto3.Session(ADMIN.name, ADMIN.secret, region_name=ADMIN.environment(server.endpoint)["AWS_REGION"])
+    return session.client("s3", endpoint_url=server.endpoint)
 
 
 class Mlflow:

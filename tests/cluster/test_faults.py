@@ -1,97 +1,67 @@
 """Faults in the middle of a run on a cluster: it ends with the result of an undisturbed one, and nothing is lost.
 
-The ranks wait in a given training step (`held.py`) while a test does its deed.
+The short form: every fault once, in as few runs as will do. Each alone, at three steps: test_fault_matrix.py.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from tests.cluster import held
-from tests.cluster.conftest import Laptop
+from tests.cluster.scene import (
+    Result,
+    Scene,
+    checkpoint_corrupted,
+    disk_filled,
+    driver_killed,
+    first_node_killed,
+    head_started_again,
+    mlflow_stopped,
+    other_node_killed,
+    s3_stopped,
+    worker_killed,
+)
 
 pytestmark = pytest.mark.faults
-# 455 rows in batches of 64 are 8 steps an epoch; a rank fits on any node but the head, one on each.
-TRAIN = {"epochs": 4, "workers": 2, "batch_size": 64, "checkpoint_every": 5, "cpus_per_worker": 1.5}
-STORE = "s3://mill-test/faults"
-MIDDLE = 13
-_REACHED_WITHIN_S = 180.0
 
 
-@dataclass
-class Held:
-    """A training whose ranks wait in a step."""
-
-    process: subprocess.Popen[str]
-    folder: Path
-
-    def ranks(self) -> list[dict[str, Any]]:
-        """Where each rank is, as soon as all have come to the step."""
-        until_s = time.monotonic() + _REACHED_WITHIN_S
-        reached = [self.folder / f"reached-{rank}" for rank in range(TRAIN["workers"])]
-        while not all(file.exists() for file in reached):
-            assert self.process.poll() is None, self.process.communicate()[1]
-            assert time.monotonic() < until_s, "the ranks did not come to the step"
-            time.sleep(0.1)
-        return [json.loads(file.read_text()) for file in reached]
-
-    def go(self) -> tuple[dict[str, Any], str]:
-        """Lets the ranks go on; the command's report and what it said, when it has ended."""
-        (self.folder / "go").touch()
-        out, err = self.process.communicate(timeout=240)
-        assert self.process.returncode == 0, err
-        return json.loads(out), err
+def test_a_training_comes_through_a_storm_as_if_undisturbed(make: Callable[..., Scene], undisturbed: Result) -> None:
+    storm = make(points=[3, 7, 13, 4, 8])
+    storm.start()
+    with worker_killed(storm):
+        storm.go()
+    with mlflow_stopped(0)(storm):
+        with s3_stopped(5)(storm):
+            storm.go()
+        storm.ranks()
+    with other_node_killed(storm):
+        storm.go()
+    with disk_filled(storm):
+        storm.go()
+    with checkpoint_corrupted(storm), first_node_killed(storm):
+        storm.go()
+    report, said = storm.succeeds()
+    assert all(f"attempt {number} failed" in said for number in (1, 2, 3))
+    assert "is damaged; using the one before it" in said and "continuing from step 10" in said
+    Result.of(report, storm.laptop).assert_same(undisturbed)
 
 
-Hold = Callable[[int], Held]
-
-
-@pytest.fixture
-def hold(laptop: Laptop, tmp_path: Path) -> Iterator[Hold]:
-    """Starts a training that waits in a step; whoever is still waiting when the test ends is let go."""
-    shutil.copy(held.__file__, laptop.folder / "held.py")
-    started: list[Held] = []
-
-    def start(step: int) -> Held:
-        model = {"import": "held.build_model", "options": {"folder": str(tmp_path), "step": step}}
-        laptop.spec("held", model=model, train=TRAIN, store=STORE)
-        started.append(Held(laptop.start("train", "held.yaml", "--json"), tmp_path))
-        return started[-1]
-
-    yield start
-    (tmp_path / "go").touch()
-    for each in started:
-        each.process.kill()
-        each.process.communicate()
-
-
-@pytest.fixture(scope="module")
-def undisturbed(laptop: Laptop) -> dict[str, Any]:
-    """The report of the same training without a fault."""
-    shutil.copy(held.__file__, laptop.folder / "held.py")
-    laptop.spec("held", model={"import": "held.build_model"}, train=TRAIN, store=STORE)
-    done = laptop.type("train", "held.yaml", "--json")
-    assert done.returncode == 0, done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
-
-
-def test_a_node_that_is_lost_changes_nothing_but_the_time(
-    laptop: Laptop, hold: Hold, undisturbed: dict[str, Any]
+def test_a_job_that_was_lost_continues_when_its_command_is_typed_again(
+    make: Callable[..., Scene], undisturbed: Result
 ) -> None:
-    storm = hold(MIDDLE)
-    first, _ = storm.ranks()
-    laptop.nodes.kill(first["node"])
-    laptop.nodes.add()
-    report, said = storm.go()
-    assert "attempt 1 failed" in said and "continuing from step 10" in said
-    assert report["metrics"] == undisturbed["metrics"]
+    scene = make(points=[13, 5])
+    scene.start()
+    with driver_killed(scene):
+        code, _, said = scene.end()
+        scene.go()
+    assert code != 0 and "continues from what is in the store" in said
+    scene.start()
+    with head_started_again(scene):
+        code, _, said = scene.end()
+        scene.go()
+    assert code != 0 and "its head was started again" in said and "continuing from step 10" in said
+    scene.start()
+    report, said = scene.succeeds()
+    assert "continuing from step 15" in said
+    Result.of(report, scene.laptop).assert_same(undisturbed)

@@ -1,0 +1,63 @@
+"""What tests must not leave: processes, temporary files and sockets, living actors."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from cluster.jobs_api import _authorization
+from tests.cluster.servers import Nodes
+
+_MARK = "RAYMILL_TESTS"
+_WITHIN_S = 60.0
+# Ray's own session, and what Python and torch make beside it.
+_FOREIGN = ("pymp-", "torchinductor_")
+
+
+@contextlib.contextmanager
+def no_process_left() -> Iterator[None]:
+    """Whatever is started in the block, and by what is, has ended within a minute of it, also what is detached."""
+    mark = uuid.uuid4().hex
+    os.environ[_MARK] = mark
+    try:
+        yield
+    finally:
+        del os.environ[_MARK]
+    _, alive = psutil.wait_procs(_marked(mark), timeout=_WITHIN_S)
+    assert not alive, [process.cmdline() for process in alive]
+
+
+def assert_clean(nodes: Nodes) -> None:
+    """No actor lives on the cluster, and nothing of ours is on its disk."""
+    until_s = time.monotonic() + _WITHIN_S
+    while (actors := _living_actors(nodes)) and time.monotonic() < until_s:
+        time.sleep(0.5)
+    assert not actors
+    disk = Path(f"/proc/{nodes.process.pid}/root{nodes.disk}")
+    assert not [file.name for file in disk.iterdir() if file.name != "ray" and not file.name.startswith(_FOREIGN)]
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _environment(process).get(_MARK) == mark]
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except psutil.Error:  # ended meanwhile, or somebody else's
+        return {}
+
+
+def _living_actors(nodes: Nodes) -> list[str]:
+    request = urllib.request.Request(f"{nodes.jobs}/api/v0/actors?limit=1000", headers=_authorization())
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        actors = json.load(answer)["data"]["result"]["result"]
+    return [f"{actor['class_name']} {actor['name']}" for actor in actors if actor["state"] != "DEAD"]

@@ -1,0 +1,94 @@
+"""Every fault alone, in the first steps of a training, in the midst of an epoch, and in its last epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.cluster.scene import (
+    Deed,
+    Result,
+    Scene,
+    checkpoint_corrupted,
+    disk_filled,
+    driver_killed,
+    first_node_killed,
+    head_started_again,
+    mlflow_stopped,
+    other_node_killed,
+    s3_stopped,
+    worker_killed,
+)
+
+pytestmark = [pytest.mark.faults, pytest.mark.long]
+# No checkpoint yet; the middle of the second of four epochs; the middle of the last.
+STEPS = (3, 13, 29)
+CONTINUED = {3: None, 13: 10, 29: 25}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("deed", [worker_killed, first_node_killed, other_node_killed])
+def test_what_dies_of_a_training_is_replaced(
+    make: Callable[..., Scene], undisturbed: Result, deed: Deed, step: int
+) -> None:
+    scene = make(points=[step])
+    scene.start()
+    with deed(scene):
+        scene.go()
+    report, said = scene.succeeds()
+    assert "attempt 1 failed" in said
+    assert step == 3 or f"continuing from step {CONTINUED[step]}" in said
+    Result.of(report, scene.laptop).assert_same(undisturbed)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("deed", [driver_killed, head_started_again])
+def test_a_lost_job_continues_when_its_command_is_typed_again(
+    make: Callable[..., Scene], undisturbed: Result, deed: Deed, step: int
+) -> None:
+    scene = make(points=[step])
+    scene.start()
+    with deed(scene):
+        code, _, said = scene.end()
+        scene.go()
+    assert code != 0 and said.count("error: ") == 1 and "Traceback" not in said
+    scene.start()
+    report, said = scene.succeeds()
+    assert step == 3 or f"continuing from step {CONTINUED[step]}" in said
+    Result.of(report, scene.laptop).assert_same(undisturbed)
+
+
+@pytest.mark.parametrize("step", [8, 13, 29])
+def test_a_damaged_checkpoint_is_not_used(make: Callable[..., Scene], undisturbed: Result, step: int) -> None:
+    scene = make(points=[step])
+    scene.start()
+    with checkpoint_corrupted(scene), worker_killed(scene):
+        scene.go()
+    report, said = scene.succeeds()
+    assert "is damaged; " + ("training starts over" if step == 8 else "using the one before it") in said
+    Result.of(report, scene.laptop).assert_same(undisturbed)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("deed", [s3_stopped(30), mlflow_stopped(60)])
+def test_a_service_that_is_away_is_waited_for(
+    make: Callable[..., Scene], undisturbed: Result, deed: Deed, step: int
+) -> None:
+    scene = make(points=[step])
+    scene.start()
+    with deed(scene):
+        scene.go()
+    report, _ = scene.succeeds()
+    Result.of(report, scene.laptop).assert_same(undisturbed)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_full_disk_stops_no_training(make: Callable[..., Scene], undisturbed: Result, step: int) -> None:
+    scene = make(points=[step, step + 3])
+    scene.start()
+    with disk_filled(scene):
+        scene.go()
+    scene.go()
+    report, _ = scene.succeeds()
+    Result.of(report, scene.laptop).assert_same(undisturbed)
