@@ -30,11 +30,12 @@ import torch.multiprocessing as mp
 from raymill.history import EpochRecord
 from raymill.layout import Layout
 from raymill.loop import Hooks, Loop
+from raymill.model_spec import MlpSpec
 from raymill.models import build_model
 from raymill.order import Order
 from raymill.rows import RowMatrix
-from raymill.spec import MlpSpec, ScheduleSpec, TrainSpec
 from raymill.task import Task
+from raymill.train_spec import ScheduleSpec, TrainSpec
 from raymill.world import World
 
 FEATURES, STEPS, VALIDATION_ROWS, COLLECTIVES = 45, 8, 256, 20

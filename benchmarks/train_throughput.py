@@ -25,11 +25,12 @@ import torch
 
 from raymill.layout import Layout
 from raymill.loop import Hooks, Loop
+from raymill.model_spec import MlpSpec
 from raymill.models import build_model
 from raymill.order import Order
 from raymill.rows import RowMatrix
-from raymill.spec import MlpSpec, ScheduleSpec, TrainSpec
 from raymill.task import Task
+from raymill.train_spec import ScheduleSpec, TrainSpec
 from raymill.world import World
 
 FEATURES, BATCH, LEARNING_RATE = 45, 1024, 0.001

@@ -15,7 +15,7 @@ from raymill.console import Console
 from raymill.errors import Interrupted, MachineError
 from raymill.loop import Fit
 from raymill.run import Run
-from raymill.spec import TrainSpec
+from raymill.train_spec import TrainSpec
 from raymill.training import Assignment, train_rank
 
 CPUS_ASKED_PER_WORKER = 0.5

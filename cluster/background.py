@@ -10,7 +10,7 @@ import ray
 
 from cluster.failures import unwrap
 from cluster.waiting import waiting
-from raymill.spec import CPUS_ASKED
+from raymill.train_spec import CPUS_ASKED
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from ray.data.datasource import Datasource, ReadTask
 
 from cluster.failures import unwrap
 from cluster.waiting import waiting
-from raymill.spec import CPUS_ASKED
+from raymill.train_spec import CPUS_ASKED
 
 Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
@@ -93,7 +93,10 @@ class _Work(Datasource):
 
 
 def _answer(work: ray.ObjectRef, index: int, piece: Any) -> list[pa.Table]:
-    return [pa.table({"piece": [index], "answer": [pickle.dumps(ray.get(work)(piece))]})]
+    answer = pickle.dumps(ray.get(work)(piece))
+    # Else an idle worker keeps what its last piece needed.
+    pa.default_memory_pool().release_unused()
+    return [pa.table({"piece": [index], "answer": [answer]})]
 
 
 def _quiet() -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from cluster.jobs_api import JobsApi
 from raymill.console import Console
 from raymill.errors import ResourceError, SpecError, StoreError
-from raymill.spec import CPUS_ASKED, Spec
+from raymill.spec import Spec
+from raymill.train_spec import CPUS_ASKED
 
 _TRAINING = ("train", "evaluate", "promote", "deploy")
 

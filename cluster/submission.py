@@ -23,7 +23,8 @@ from cluster.jobs_api import Job, JobsApi
 from raymill.console import Console
 from raymill.errors import Interrupted, MachineError, SpecError
 from raymill.job_record import new_id
-from raymill.spec import ImportedSpec, Spec
+from raymill.model_spec import ImportedSpec
+from raymill.spec import Spec
 
 SPEC_FILE = "spec.yaml"
 JOB_ID = "RAYMILL_JOB_ID"  # by which a job knows how its submission calls it

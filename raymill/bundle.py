@@ -16,9 +16,9 @@ from safetensors.torch import load, save
 from torch import nn
 
 from raymill.errors import DataError
+from raymill.model_spec import ModelSpec
 from raymill.models import build_model, load_weights
 from raymill.schema import Schema
-from raymill.spec import ModelSpec
 from raymill.store import Store
 from raymill.task import Task
 from raymill.transform import Transform

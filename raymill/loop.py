@@ -25,7 +25,7 @@ from raymill.order import EpochOrder, Order
 from raymill.rows import Batch, RowMatrix
 from raymill.schedule import learning_rate_factor
 from raymill.soundness import Soundness, largest_inputs
-from raymill.spec import TrainSpec
+from raymill.train_spec import TrainSpec
 from raymill.world import World
 
 _EVALUATION_ROWS = 8192

@@ -18,7 +18,7 @@ from torch import nn
 
 from raymill.errors import ResourceError, SpecError
 from raymill.layout import Layout
-from raymill.spec import ImportedSpec, LinearSpec, MlpSpec, ModelSpec
+from raymill.model_spec import ImportedSpec, LinearSpec, MlpSpec, ModelSpec
 from raymill.task import Task
 
 ParameterGroup = tuple[list[nn.Parameter], float]

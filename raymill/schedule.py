@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from raymill.spec import ScheduleSpec
+from raymill.train_spec import ScheduleSpec
 
 
 def learning_rate_factor(schedule: ScheduleSpec, step: int, total_steps: int) -> float:

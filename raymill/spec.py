@@ -5,23 +5,21 @@ Text becomes a `Spec` once, in `raymill.spec_text`; everything after works on th
 
 from __future__ import annotations
 
-import math
-import re
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
     Field,
     Tag,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from raymill.s3_uri import SCHEME, parts_of
+from raymill.model_spec import MlpSpec, ModelSpec
+from raymill.section import Count, Mistake, Place, Section
+from raymill.train_spec import CPUS_ASKED, TrainSpec
 
 FeatureType = Literal["number", "category", "boolean", "timestamp"]
 METRICS = {
@@ -38,53 +36,7 @@ METRICS = {
     ),
     "regression": ("r2", "rmse", "mae"),
 }
-# By a piece of work, a training worker, or the baselines: less than one, so that an endpoint that holds half a CPU of
-# a small machine never blocks them.
-CPUS_ASKED = 0.5
 LOWER_IS_BETTER = frozenset({"log_loss", "rmse", "mae"})
-
-
-Count = Annotated[int, Field(gt=0)]
-
-
-def _without_secrets(place: str) -> str:
-    if place.startswith(SCHEME):
-        parts_of(place)
-    return place
-
-
-Place = Annotated[str, AfterValidator(_without_secrets)]
-
-
-class Mistake(ValueError):
-    """What is wrong with a key below the section that notices it."""
-
-    def __init__(self, key: tuple[str | int, ...], message: str) -> None:
-        super().__init__(message)
-        self.key = key
-
-
-def _takes_numbers(annotation: Any) -> bool:
-    """Whether a type is int or float, or a union or tuple with one of them."""
-    return annotation in (int, float) or any(_takes_numbers(arm) for arm in get_args(annotation))
-
-
-class Section(BaseModel):
-    """Frozen, and strict about its keys; its numbers are finite, and never true or false (Python's 1 and 0)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        assert info.field_name is not None
-        if _takes_numbers(cls.model_fields[info.field_name].annotation):
-            items = enumerate(value) if isinstance(value, list | tuple) else [(None, value)]
-            for index, item in items:
-                if isinstance(item, bool):
-                    key = () if index is None else (index,)
-                    raise Mistake(key, f"a number is wanted, found {str(item).lower()}")
-        return value
 
 
 class Threshold(Section):
@@ -172,131 +124,6 @@ class FeaturesSpec(BaseModel):
             if name in self.types:
                 raise Mistake((name,), "this column has a type and is in features.ignore too; keep one of them")
         return self
-
-
-class LinearSpec(Section):
-    type: Literal["linear"]
-
-
-class MlpSpec(Section):
-    """A multilayer perceptron in the simplified form of RealMLP (Holzmüller et al. 2024, arXiv 2407.04491)."""
-
-    type: Literal["mlp"] = "mlp"
-    hidden: tuple[Count, ...] = (256, 256, 256)
-    dropout: float = Field(0.0, ge=0, lt=1)
-
-
-class ImportedSpec(Section):
-    """A function of the user's own: `build_model(layout, task, **options) -> nn.Module`."""
-
-    import_: str = Field(
-        alias="import",
-        pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$",
-        description="a module and a function in it, as my_package.net.build_model",
-    )
-    options: dict[str, Any] = {}
-
-
-def _model_form(value: Any) -> str:
-    """The kind of model that a model section asks for; a section without a type is an mlp."""
-    if isinstance(value, dict):
-        return "<import>" if "import" in value else f"<{value.get('type', 'mlp')}>"
-    if isinstance(value, ImportedSpec):
-        return "<import>"
-    return "<linear>" if isinstance(value, LinearSpec) else "<mlp>"
-
-
-ModelSpec = Annotated[
-    Annotated[LinearSpec, Tag("<linear>")]
-    | Annotated[MlpSpec, Tag("<mlp>")]
-    | Annotated[ImportedSpec, Tag("<import>")],
-    Discriminator(_model_form),
-]
-
-
-class OptimizerSpec(Section):
-    type: Literal["adamw"] = "adamw"
-    lr: float | None = Field(None, gt=0, description="peak learning rate; default by model")
-    weight_decay: float = Field(0.0, ge=0)
-    beta2: float = Field(0.95, gt=0, lt=1)
-
-
-class ScheduleSpec(Section):
-    type: Literal["coslog4", "cosine", "constant"] = "coslog4"
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of all steps spent warming up (not with coslog4)")
-
-
-class EarlyStoppingSpec(Section):
-    patience: Count = Field(description="epochs without a better validation loss before training ends")
-
-
-class WorkersSpec(Section):
-    """As many as there is room for: fewer when a node dies or another job waits, more when nodes come."""
-
-    min: Count = 1
-    max: Count
-
-    @model_validator(mode="after")
-    def _ordered(self) -> WorkersSpec:
-        if self.max < self.min:
-            raise Mistake(("max",), f"{self.max} is less than min, {self.min}")
-        return self
-
-
-def _workers_form(value: Any) -> str:
-    return "<range>" if isinstance(value, dict | WorkersSpec) else "<number>"
-
-
-class TrainSpec(Section):
-    epochs: Count = 100
-    batch_size: Count = Field(256, description="global: over all workers together")
-    optimizer: OptimizerSpec = OptimizerSpec()
-    schedule: ScheduleSpec = ScheduleSpec()
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    workers: Annotated[
-        Annotated[Count, Tag("<number>")] | Annotated[WorkersSpec, Tag("<range>")], Discriminator(_workers_form)
-    ] = Field(1, description="processes that train together, or {min, max} for as many as there is room for")
-    cpus_per_worker: float | None = Field(
-        None,
-        gt=0,
-        description="default: asks Ray for half a CPU, and uses the node's cores divided by its workers",
-    )
-    gpus_per_worker: float = Field(0, ge=0)
-    early_stopping: EarlyStoppingSpec | None = None
-    checkpoint_every: str | Count = Field("60s", description="seconds with an s, or a number of steps")
-    precision: Literal["auto", "float32", "float64", "bf16"] = "auto"
-    seed: int = Field(0, ge=0, lt=2**63)
-
-    @field_validator("checkpoint_every", mode="before")
-    @classmethod
-    def _cadence(cls, value: Any) -> str | int:
-        if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?s", value) and 0 < float(value[:-1]) < math.inf:
-            return value
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-        raise ValueError(f"write seconds as 60s or steps as 500, not {value!r}")
-
-    @property
-    def least_workers(self) -> int:
-        return self.workers if isinstance(self.workers, int) else self.workers.min
-
-    @property
-    def most_workers(self) -> int:
-        return self.workers if isinstance(self.workers, int) else self.workers.max
-
-    @property
-    def cpus_asked(self) -> float:
-        """What each worker asks Ray for."""
-        return self.cpus_per_worker or CPUS_ASKED
-
-    @property
-    def checkpoint_every_s(self) -> float | None:
-        return float(self.checkpoint_every[:-1]) if isinstance(self.checkpoint_every, str) else None
-
-    @property
-    def checkpoint_every_steps(self) -> int | None:
-        return self.checkpoint_every if isinstance(self.checkpoint_every, int) else None
 
 
 class GateSpec(Section):

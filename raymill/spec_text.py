@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from raymill.errors import SpecError
-from raymill.spec import FeatureSpec, Mistake, Spec
+from raymill.section import Mistake
+from raymill.spec import FeatureSpec, Spec
 
 Location = tuple[str, ...]
 Places = dict[Location, str]

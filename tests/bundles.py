@@ -7,9 +7,10 @@ import pyarrow as pa
 import torch
 
 from raymill.bundle import Bundle
+from raymill.model_spec import MlpSpec
 from raymill.models import build_model
 from raymill.schema import infer_schema
-from raymill.spec import MlpSpec, TaskSpec
+from raymill.spec import TaskSpec
 from raymill.statistics import TableSummary
 from raymill.store import Store
 from raymill.target import fit_task

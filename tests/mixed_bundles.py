@@ -13,9 +13,10 @@ import torch
 from pydantic import TypeAdapter
 
 from raymill.bundle import Bundle
+from raymill.model_spec import ModelSpec
 from raymill.models import build_model
 from raymill.schema import infer_schema
-from raymill.spec import ModelSpec, TaskSpec
+from raymill.spec import TaskSpec
 from raymill.statistics import TableSummary
 from raymill.store import Store
 from raymill.target import fit_task

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.pieces import each, limited
 from raymill.errors import WorkerLost
-from raymill.spec import CPUS_ASKED
+from raymill.train_spec import CPUS_ASKED
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 
 from raymill.bundle import Bundle
 from raymill.errors import DataError, SpecError, StoreError
+from raymill.model_spec import ModelSpec
 from raymill.predictor import Predictor
-from raymill.spec import ModelSpec
 from tests.mixed_bundles import MODELS, ROWS, write
 
 

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 
 from raymill.errors import SpecError
 from raymill.layout import CategoryFeature, Layout
+from raymill.model_spec import ModelSpec
 from raymill.models import build_model, default_learning_rate, has_batch_statistics, load_weights, parameter_groups
-from raymill.spec import ModelSpec
 from raymill.task import Task
 from tests.fakes import FakePrepared
 from tests.networks import Small

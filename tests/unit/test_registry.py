@@ -17,11 +17,11 @@ import torch
 from raymill import __version__
 from raymill.bundle import Bundle
 from raymill.errors import TrackerError
+from raymill.model_spec import LinearSpec
 from raymill.models import build_model
 from raymill.predictor import Predictor
 from raymill.registry import Registry, Version, signature_of
 from raymill.schema import Column, Schema, infer_schema
-from raymill.spec import LinearSpec
 from raymill.statistics import TableSummary
 from raymill.store import Store
 from raymill.task import Task

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from raymill.schedule import learning_rate_factor
-from raymill.spec import ScheduleSpec
+from raymill.train_spec import ScheduleSpec
 
 TOTAL = 1000
 

@@ -9,7 +9,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from raymill.metrics import measure
-from raymill.spec import LOWER_IS_BETTER, METRICS, ImportedSpec, LinearSpec, MlpSpec, ModelSpec, Spec
+from raymill.model_spec import ImportedSpec, LinearSpec, MlpSpec, ModelSpec
+from raymill.spec import LOWER_IS_BETTER, METRICS, Spec
 from raymill.task import Task
 from tests.recipes import spec_of
 

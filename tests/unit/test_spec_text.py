@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from raymill.errors import SpecError
-from raymill.spec import ImportedSpec, LinearSpec, MlpSpec, Spec, Threshold
+from raymill.model_spec import ImportedSpec, LinearSpec, MlpSpec
+from raymill.spec import Spec, Threshold
 from raymill.spec_text import load_spec, parse_spec
 
 FIRST = """\
