@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,15 @@ import pyarrow as pa
 import pytest
 
 from raymill import baselines
-from raymill.baselines import BaselineScores, fit_baselines, read_baselines, row_cap, write_baselines
+from raymill.baselines import (
+    BaselineScores,
+    _design,
+    _Rows,
+    fit_baselines,
+    read_baselines,
+    row_cap,
+    write_baselines,
+)
 from raymill.errors import StoreError
 from raymill.layout import TARGET, CategoryFeature, Layout
 from raymill.metrics import measure
@@ -205,6 +214,23 @@ def test_what_is_written_is_read_back_with_the_target_in_its_own_units(task: Tas
     manifest = store.read_json("runs/r/baselines/baselines.json")
     assert manifest["train_rows"] == 600
     assert manifest["baselines"]["linear"]["rows_used"] == 600
+
+
+def test_the_linear_model_sees_each_number_and_a_one_per_category_without_holding_them_twice() -> None:
+    rng = np.random.default_rng(3)
+    table = {name: rng.normal(size=100_000).astype(np.float32) * (rng.random(100_000) < 0.5) for name in ("x", "z")}
+    table |= {c.name: rng.integers(0, c.size, 100_000).astype(np.int32) for c in MIXED.categories}
+    rows = _Rows.of(MIXED, pa.table(table | {TARGET: np.zeros(100_000, np.int32)}))
+    tracemalloc.start()
+    design = _design(MIXED, rows)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1.5 * (design.data.nbytes + design.indices.nbytes + design.indptr.nbytes)
+    expected = np.zeros((20, 422))
+    expected[:, :2] = rows.numbers[-20:]
+    expected[np.arange(20), 2 + rows.categories[-20:, 0]] = 1
+    expected[np.arange(20), 22 + rows.categories[-20:, 1]] = 1
+    assert np.array_equal(design[-20:].toarray(), expected)
 
 
 def test_without_a_manifest_there_are_no_baselines(tmp_path: Path) -> None:
