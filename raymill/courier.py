@@ -153,7 +153,7 @@ class Courier:
         trained = self._run.trained()
         if self._trains or trained is None:
             return git_commit()
-        commit: str | None = Bundle.read(trained.bundle_uri, trained.digest).lineage["git_commit"]
+        commit: str | None = Bundle.read(trained.bundle_uri, trained.digest).lineage.get("git_commit")
         return commit
 
     @contextmanager
