@@ -22,7 +22,7 @@ from cluster.session import cluster_of
 from cluster.submission import JOB_ID
 from raymill.bounded_text import BoundedText
 from raymill.console import Console
-from raymill.errors import InternalError, Interrupted, StoreError
+from raymill.errors import InternalError, Interrupted, RaymillError, SpecError, StoreError
 from raymill.job_record import EMBEDDED, FAILED, INTERRUPTED, SUCCEEDED, JobRecord, utc
 from raymill.loggable import without_userinfo
 from raymill.spec import Spec
@@ -86,7 +86,7 @@ class Keeper:
                     self._store.write_bytes(path, log.text().encode())
                     self._written[path] = lines
             replace(self._record, alive=utc(self._clock())).write(self._store)
-        except StoreError as error:
+        except RaymillError as error:
             if not self._away:
                 self.hear("said", f"this log can't be kept now: {error.what}")
             self._away, self._problem = True, error.what
@@ -100,10 +100,13 @@ class Keeper:
         self.write()
         while not self._ended.wait(EVERY_S):
             self.write()
-        while not (written := self.write()) and not self._store.is_local and time.monotonic() < self._give_up_s:
+        while not (written := self.write()) and self._may_mend():
             time.sleep(_AGAIN_S)
         if written:
             self._problem = None
+
+    def _may_mend(self) -> bool:
+        return not self._store.is_local and time.monotonic() + _AGAIN_S < self._give_up_s
 
 
 def begin(spec: Spec, command: str, words: str, environ: Mapping[str, str]) -> JobRecord:
@@ -143,7 +146,7 @@ def _end_badly(keeper: Keeper, error: BaseException) -> None:
     ours = as_ours(error)
     keeper.hear("said", f"error: {ours}")
     keeper.end(
-        _AGAIN_S if isinstance(ours, StoreError) else _LAST_WITHIN_S,
+        _AGAIN_S if isinstance(ours, StoreError | SpecError) else _LAST_WITHIN_S,
         state=INTERRUPTED if isinstance(ours, Interrupted) else FAILED,
         exit_code=ours.exit_code,
         error={"what": ours.what, "fix": ours.fix},

@@ -5,6 +5,7 @@ It knows a job's record and its workers' last words, neither stores nor clusters
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -111,12 +112,19 @@ class Explanation:
             if following is None:
                 return f"raymill status {self.spec}"
             return f"raymill {following} {self.spec}{on if following != 'deploy' else ''}"
-        again = f"raymill {record.command} {self.spec}{on}"
+        again = f"raymill {record.command} {self.spec}{_options(record.words)}{on}"
         return f"{again}, which continues" if record.state in (INTERRUPTED, LOST) else again
 
 
 def _line(label: str, text: str) -> str:
     return f"{label:9} {text}"
+
+
+def _options(words: str) -> str:
+    """The options that a command was typed with."""
+    typed = shlex.split(words)
+    first = next((place for place, word in enumerate(typed) if word.startswith("--")), len(typed))
+    return "".join(f" {shlex.quote(word)}" for word in typed[first:])
 
 
 def _gate(gate: Mapping[str, Any]) -> str:

@@ -10,10 +10,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from raymill.history import read_history
+from raymill.job_record import JobRecord, newest
+from raymill.store import Store
 
 pytestmark = pytest.mark.faults
 ROOT = Path(__file__).parents[2]
@@ -67,10 +72,10 @@ class Scene:
         manifest = self.folder / ".raymill" / "runs" / report["run"] / "train.json"
         return float(json.loads(manifest.read_text())["best_loss"])
 
-    def epochs(self, report: dict[str, Any]) -> list[tuple[int, float, int]]:
-        from raymill.history import read_history
-        from raymill.store import Store
+    def jobs(self) -> list[JobRecord]:
+        return list(newest(Store(str(self.folder / ".raymill")), "mortal", datetime.now(UTC)))
 
+    def epochs(self, report: dict[str, Any]) -> list[tuple[int, float, int]]:
         records = read_history(Store(str(self.folder / ".raymill")), f"runs/{report['run']}/history")
         return [(r.epoch, r.validation_loss, r.rows) for r in records]
 
@@ -114,6 +119,7 @@ def test_a_killed_driver_continues_when_the_command_is_typed_again(tmp_path: Pat
     first = scene.type(*scene.command(workers=1))
     first.communicate(timeout=240)
     assert first.returncode == -signal.SIGKILL
+    assert [(job.command, job.state) for job in scene.jobs()] == [("train", "lost")]
     report, log = scene.finish(scene.type(*scene.command(workers=1)))
     assert "continuing from step 25" in log
     assert_same((scene, report), undisturbed(1))

@@ -91,6 +91,15 @@ def test_a_lost_job_says_since_when_and_what_it_said_last() -> None:
     ]
 
 
+def test_what_is_to_be_typed_again_has_the_options_that_were_typed() -> None:
+    words = "predict old.yaml --input 'a b.csv' --output c"
+    lost = replace(RECORD, state="lost", command="predict", words=words)
+    assert (
+        lines(lost)[-1]
+        == "next      raymill predict t.yaml train.epochs=5 --input 'a b.csv' --output c, which continues"
+    )
+
+
 def test_a_running_job_says_for_how_long_and_how_to_follow_it() -> None:
     assert lines(RECORD)[2:] == [
         "state     running for 1 h 2 min, since 2026-11-22T12:00:00Z; said last: 2026-11-22T12:03:00Z train     33%",

@@ -16,7 +16,7 @@ import pytest
 from cluster.keeping import Keeper, begin, kept
 from cluster.submission import JOB_ID
 from raymill.console import Console
-from raymill.errors import DataError, Interrupted, RaymillError, StoreError
+from raymill.errors import DataError, Interrupted, RaymillError, SpecError, StoreError
 from raymill.job_record import JobRecord, ids, read
 from raymill.spec import Spec
 from raymill.store import Store
@@ -162,6 +162,15 @@ def test_a_store_that_stays_away_fails_no_job(record: JobRecord, spec: Spec, tmp
     with kept(spec.model_copy(update={"store": f"{tmp_path}/file/below"}), record, Console(shown)):
         pass
     assert "WARNING: the log of this job is not in" in shown.getvalue()
+
+
+def test_a_store_that_cannot_be_one_is_left_to_the_job_to_say(
+    spec: Spec, record: JobRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = spec.model_copy(update={"store": "gs://lake/t"})
+    with pytest.raises(SpecError), kept(nowhere, record, Console(io.StringIO())):
+        Store(nowhere.store).check()
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_store_that_hangs_holds_no_job_for_longer_than_it_may(spec: Spec, record: JobRecord) -> None:
