@@ -32,6 +32,7 @@ EVERY_S = 10.0
 _LAST_WITHIN_S = 10.0
 _AGAIN_S = 1.0
 _FIRST_CHARS, _LAST_CHARS = 1 << 20, 2 << 20
+_LINE_CHARS = 1 << 16  # far more than is kept of a line, so that no secret is cut in two where it shows
 _MOST_EVENTS = 200
 
 
@@ -56,12 +57,13 @@ class Keeper:
 
     def hear(self, kind: str, text: str) -> None:
         """Takes a line that was `said` or that a `worker` printed, the name of a `run`, or any other event."""
-        text, at = without_userinfo(text), utc(self._clock())
+        at = utc(self._clock())
         if kind in ("said", "worker"):
             log = self._driver if kind == "said" else self._workers
             for line in text.splitlines():
-                log.add(f"{at} {line}")
+                log.add(f"{at} {without_userinfo(line[:_LINE_CHARS])}")
             return
+        text = without_userinfo(text)
         with self._changing:
             if kind == "run":
                 self._record = replace(self._record, runs=tuple(dict.fromkeys((*self._record.runs, text))))

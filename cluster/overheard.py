@@ -16,6 +16,10 @@ class Overheard(io.TextIOBase):
         self._stream, self._hear = stream, hear
         self._part = ""
 
+    @property
+    def encoding(self) -> str:
+        return self._stream.encoding
+
     def writable(self) -> bool:
         return True
 

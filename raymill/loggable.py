@@ -14,7 +14,8 @@ _MAX_KEY_CHARS = 250
 _MAX_PARAM_CHARS = 6000
 _MAX_TAG_CHARS = 8000
 # A password may hold a slash, as the keys of S3 do; but what follows `host:` and begins as a port is a path.
-_USERINFO = re.compile(r"([A-Za-z][\w+.-]*://)(?:[^/\s\"'<>]*@|[^/\s\"'<>@:\[]*:(?!\d{1,5}[/?#])[^\s\"'<>@]*@)")
+# Of a long scheme its end is enough; without a bound each letter of a long word would be tried as a beginning.
+_USERINFO = re.compile(r"([A-Za-z][\w+.-]{0,20}://)(?:[^/\s\"'<>]*@|[^/\s\"'<>@:\[]*:(?!\d{1,5}[/?#])[^\s\"'<>@]*@)")
 _QUERY_SECRET = re.compile(
     r"([?&][\w.-]*(?:token|secret|passw|pwd|signature|credential|auth|key|sig)[\w.-]*=)[^&#\s\"'<>]+", re.IGNORECASE
 )
@@ -23,7 +24,9 @@ _NOT_IN_KEYS = re.compile(r"[^\w.\- :]")
 
 def without_userinfo(text: str) -> str:
     """A text in which `user:password@` is gone from every URI, and the values of `?token=` and its like are `***`."""
-    return _QUERY_SECRET.sub(r"\1***", _USERINFO.sub(r"\1", text))
+    if "://" in text:
+        text = _USERINFO.sub(r"\1", text)
+    return _QUERY_SECRET.sub(r"\1***", text) if "=" in text else text
 
 
 def scrubbed(value: Any) -> Any:

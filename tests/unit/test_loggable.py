@@ -63,3 +63,9 @@ def test_params_are_cut_and_hold_no_password() -> None:
 def test_a_column_name_becomes_a_name_that_mlflow_accepts() -> None:
     assert key_of("features.price (€)/unit") == "features.price ____unit"
     assert len(key_of("x" * 300)) == 250
+
+
+def test_a_very_long_word_is_read_once() -> None:
+    word = "a" * 500_000
+    assert without_userinfo(f"{word} s3://KEY:SECRET@lake") == f"{word} s3://lake"
+    assert without_userinfo(f"{word}://KEY:SECRET@lake") == f"{word}://lake"
