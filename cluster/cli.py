@@ -29,7 +29,7 @@ from raymill.spec_text import load_spec
 
 _STEPS = ("prepare", "train", "evaluate", "promote")
 _WALKS = ("run", *_STEPS)
-_WITHOUT_TRACKER = ("prepare", "undeploy")
+_WITHOUT_TRACKER = ("prepare",)
 _SAMPLE_ROWS = 3
 _WALK = "jobs.run:walk"
 _LOGGER = "raymill"  # of stores that are away, and of what is waited for
@@ -155,17 +155,10 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
     """
     from cluster.endpoint import find, forget
     from cluster.front import check_port
-    from cluster.reach import require_reached
     from cluster.session import choose_address, open_session
-    from raymill.run import tracker_is_known
     from raymill.store import Store
 
     store = Store(spec.store)
-    try:
-        require_reached(store, None if arguments.command in _WITHOUT_TRACKER else spec.tracking)
-    except TrackerError:
-        if arguments.command not in _WALKS or not tracker_is_known(spec):
-            raise
     threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
     live = find(store, spec.name)
     join = live.ray_address if live is not None else None
@@ -240,19 +233,38 @@ def _command(arguments: argparse.Namespace) -> Command:
 
 
 def _as_job(work: Callable[[Spec, argparse.Namespace, Console, Output], dict[str, Any]]) -> Command:
-    """A command that leaves a record of itself in the spec's store."""
+    """A command that leaves a record of itself in the spec's store, once that has been tried."""
 
     def command(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
         from cluster.keeping import begin, kept
 
         spec = _load(arguments)
+        unanswered = _reach(spec, arguments)
         words = shlex.join([arguments.command, arguments.spec, *arguments.overrides, *remote.options(arguments)])
         record = begin(spec, arguments.command, words, os.environ)
         with kept(spec, record, console) as report:
+            if unanswered is not None:
+                raise unanswered
             report |= work(spec, arguments, console, output)
         return report
 
     return command
+
+
+def _reach(spec: Spec, arguments: argparse.Namespace) -> TrackerError | None:
+    """What keeps the tracker from answering, if the command can't do without it; StoreError for the store.
+
+    Some services make a bucket of any name that is written to, so nothing is written before.
+    """
+    from cluster.reach import require_reached
+    from raymill.run import tracker_is_known
+    from raymill.store import Store
+
+    try:
+        require_reached(Store(spec.store), None if arguments.command in _WITHOUT_TRACKER else spec.tracking)
+    except TrackerError as error:
+        return None if arguments.command in _WALKS and tracker_is_known(spec) else error
+    return None
 
 
 _COMMANDS: dict[str, Command] = {
