@@ -54,7 +54,7 @@ class _Listening:
     def stop(self) -> None:
         self._stopped.set()
         self._subscriber.close()
-        self._thread.join()
+        self._thread.join(_POLL_S)
 
     def wait_for_stragglers(self) -> None:
         until_s = time.monotonic() + _STRAGGLERS_S
