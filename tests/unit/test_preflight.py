@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.preflight import Ask, asks_of, require_remote, require_same_versions
-from raymill.errors import ResourceError, SpecError
+from cluster.capacity import Capacity
+from cluster.jobs_api import JobsApi
+from cluster.preflight import Ask, asks_of, preflight, require_remote, require_same_versions
+from raymill.console import Console
+from raymill.errors import ResourceError, SpecError, StoreError
 from raymill.spec import Spec
+from tests.ports import free_port
 
 RAY = importlib.metadata.version("ray")
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}.99"
@@ -43,6 +49,37 @@ def test_the_same_minor_versions_of_ray_and_python_are_asked_for() -> None:
         require_same_versions("2.9.3", PYTHON, "http://h")
     with pytest.raises(ResourceError, match=r"http://h runs Python 2\.7\.1, and raymill here runs with Python 3"):
         require_same_versions(RAY, "2.7.1", "http://h")
+
+
+class Roomy(JobsApi):
+    """A cluster with a large node, of this machine's versions."""
+
+    def versions(self) -> tuple[str, str]:
+        return RAY, PYTHON
+
+    def capacity(self) -> Capacity:
+        return Capacity(nodes=[{"CPU": 64.0}])
+
+
+def test_a_store_that_says_no_is_refused_and_one_that_says_nothing_is_left_to_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    api, console = Roomy("http://h"), Console(said := io.StringIO())
+    with pytest.raises(StoreError, match=r"^From here: Could not write .*file/below"):
+        preflight(spec(), "train", [str(tmp_path), str(tmp_path / "file" / "below")], api, console)
+    assert said.getvalue() == ""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    preflight(spec(), "train", ["s3://ml/raymill"], api, console)
+    assert said.getvalue().startswith("s3://ml/raymill can't be checked from here, so the job does that first: ")
+
+
+def test_what_no_node_could_hold_is_refused_whatever_the_store_says() -> None:
+    asked = spec(train={"workers": 2, "gpus_per_worker": 4})
+    with pytest.raises(ResourceError, match=r"^One training worker asks for 0\.5 CPUs and 4 GPUs"):
+        preflight(asked, "train", ["s3://never/asked"], Roomy("http://h"), Console(io.StringIO()))
+    preflight(asked, "prepare", [], Roomy("http://h"), Console(io.StringIO()))
 
 
 @pytest.mark.parametrize(
