@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -17,11 +17,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from raymill.checkpoint import Checkpoint, Checkpoints, Saved
+from raymill.checkpoint import Checkpoints, Saved
 from raymill.errors import DataError, MachineError, UserError
 from raymill.history import EpochRecord
-from raymill.models import has_batch_statistics, load_weights, parameter_groups
+from raymill.models import has_batch_statistics, parameter_groups
 from raymill.order import EpochOrder, Order
+from raymill.progress import Progress, pack, unpack
 from raymill.rows import Batch, RowMatrix
 from raymill.schedule import learning_rate_factor
 from raymill.soundness import Soundness, largest_inputs
@@ -69,26 +70,6 @@ class Place:
 
     moves: int = 0
     waits: bool = False
-
-
-@dataclass(slots=True, kw_only=True)
-class Progress:
-    """Where training is and what it has seen: with the weights and the optimizer, all that a checkpoint holds."""
-
-    epoch: int = 0
-    step: int = 0
-    global_step: int = 0
-    loss_sum: float | torch.Tensor = 0.0
-    rows: int = 0
-    seconds: float = 0.0
-    best_epoch: int = 0
-    best_loss: float = math.inf
-    stopped_early: bool = False
-
-    def begin_next_epoch(self) -> None:
-        self.epoch += 1
-        self.step = self.rows = 0
-        self.loss_sum = self.seconds = 0.0
 
 
 @dataclass(kw_only=True)
@@ -293,17 +274,8 @@ class Loop:
         self._refuse_nan()
         if self.world.leads and self.hooks.checkpoints is not None:
             self.hooks.flush()
-            self.hooks.checkpoints.write(self._checkpoint())
+            self.hooks.checkpoints.write(pack(self.progress, self.model, self.optimizer, self.best))
         self.saved_at_s = self.hooks.clock()
-
-    def _checkpoint(self) -> Checkpoint:
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": value for name, value in self.best.items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-        facts = {f.name: getattr(self.progress, f.name) for f in fields(Progress)}
-        facts["loss_sum"] = float(facts["loss_sum"])
-        return Checkpoint(step=self.progress.global_step, tensors=tensors, facts=facts)
 
     def _restore(self) -> None:
         if self.hooks.checkpoints is None:
@@ -315,15 +287,7 @@ class Loop:
                 self._say(f"checkpoint {name} is damaged; {instead}")
         if checkpoint is None:
             return
-        self.progress = Progress(**checkpoint.facts)
-        load_weights(self.model, _under("model", checkpoint.tensors))
-        self.best = _under("best", checkpoint.tensors)
-        optimizer_state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in _under("optimizer", checkpoint.tensors).items():
-            index, _, key = name.partition(".")
-            optimizer_state.setdefault(int(index), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
+        self.progress, self.best = unpack(checkpoint, self.model, self.optimizer)
         if self.world.leads:
             self._say(f"continuing from step {checkpoint.step}, in epoch {self.progress.epoch + 1}")
 
@@ -351,7 +315,3 @@ class Loop:
             best_loss=done.best_loss,
             notes=tuple(self.notes),
         )
-
-
-def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name[len(prefix) + 1 :]: t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
