@@ -60,6 +60,11 @@ class Outages:
                 self._since_s[place] = since_s
                 self._say(f"{place} is away ({reason}); {then}")
 
+    def given_up(self, place: str) -> None:
+        """Whoever waits for it next says so again."""
+        with self._lock:
+            self._since_s.pop(place, None)
+
     def back(self, place: str) -> None:
         if place in self._since_s:
             with self._lock:
@@ -85,6 +90,7 @@ def patiently(action: Callable[[], _T], place: str, waits_s: float = WAITS_S, ou
                 raise
             waited_s = time.monotonic() - since_s
             if waited_s + pause_s > waits_s:
+                outages.given_up(place)
                 raise Unanswered(f"it has been away for {waited_s:.0f} s, {error}") from error
             tries += 1
             if tries > 1:

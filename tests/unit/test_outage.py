@@ -108,9 +108,13 @@ def test_one_failure_that_a_second_try_mends_is_not_said() -> None:
 
 def test_after_the_bound_it_is_said_for_how_long_it_was_waited() -> None:
     away = Flaky(99, OSError(REFUSED))
-    with pytest.raises(OSError, match="it has been away for 0 s, When reading"):
-        patiently(away, "s3://lake", 0.5, Outages(lambda text: None))
+    said: list[str] = []
+    outages = Outages(said.append)
+    with pytest.raises(OSError, match=r"it has been away for \d s, When reading"):
+        patiently(away, "s3://lake", 1.0, outages)
     assert away.calls > 1
+    assert patiently(Flaky(2, OSError(REFUSED)), "s3://lake", 60.0, outages) == "read"
+    assert [line.rpartition("to ")[2] for line in said[:2]] == ["1 s", "60 s"]
 
 
 @pytest.mark.parametrize(("error", "waits_s"), [(OSError(STAYS[0]), 60.0), (OSError(REFUSED), 0.0)])
