@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from raymill.cells import is_supported, plain, texts
+from raymill.text_hash import hash_texts
 
 _TEXT_KEY = "raymill-rowhash1"
 _MISSING = np.uint64(0x6D697373696E6721)
 _START = np.uint64(0x243F6A8885A308D3)
 _INTEGER_LIMIT = 2.0**63
+# Cells by whose number of different ones it is chosen whether each different text is hashed once, or all are.
+_PROBED_CELLS = 1_000
 # Cells hashed at a time: what is computed between stays in the processor's cache.
 _BLOCK_ROWS = 16_384
 
@@ -51,7 +53,7 @@ def uniform(hashes: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _is_text(dtype: pa.DataType) -> bool:
-    """Whether cells are hashed as texts, each different one once."""
+    """Whether cells are hashed as texts."""
     return bool(pa.types.is_string(dtype) or pa.types.is_null(dtype) or pa.types.is_decimal(dtype))
 
 
@@ -69,12 +71,16 @@ def _hash_cells(cells: pa.Array) -> np.ndarray:
 
 
 def _hash_texts(cells: pa.Array) -> np.ndarray:
+    some = cells.slice(0, _PROBED_CELLS)
+    if 2 * len(some.unique()) > len(some):
+        missing = cells.is_null().to_numpy(zero_copy_only=False)
+        by_cell: np.ndarray = np.where(missing, _MISSING, hash_texts(cells, _TEXT_KEY))
+        return by_cell
     encoded = cells.dictionary_encode()
-    words = encoded.dictionary.to_numpy(zero_copy_only=False)
-    hashes = pd.util.hash_array(words.astype(object), hash_key=_TEXT_KEY, categorize=False)
-    index = pc.fill_null(encoded.indices, len(words)).to_numpy(zero_copy_only=False)
-    by_row: np.ndarray = np.append(hashes.astype(np.uint64), _MISSING)[index]
-    return by_row
+    hashes = hash_texts(encoded.dictionary, _TEXT_KEY)
+    index = pc.fill_null(encoded.indices, len(hashes)).to_numpy(zero_copy_only=False)
+    by_word: np.ndarray = np.append(hashes, _MISSING)[index]
+    return by_word
 
 
 def _hash_floats(values: np.ndarray) -> np.ndarray:
