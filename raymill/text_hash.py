@@ -62,7 +62,8 @@ def siphash(words: np.ndarray, starts: np.ndarray, lengths: np.ndarray, key: str
 def _spread(hashes: np.ndarray) -> np.ndarray:
     hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return hashes ^ (hashes >> np.uint64(31))
+    spread: np.ndarray = hashes ^ (hashes >> np.uint64(31))
+    return spread
 
 
 def _take(word: np.ndarray, state: list[np.ndarray], spare: np.ndarray) -> None:
