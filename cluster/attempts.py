@@ -18,8 +18,6 @@ from raymill.run import Run
 from raymill.train_spec import TrainSpec
 from raymill.training import Assignment, train_rank
 
-CPUS_ASKED_PER_WORKER = 0.5
-
 
 def fit_to_the_end(assignment: Assignment, run: Run, asked: threading.Event, console: Console) -> Fit:
     """Trains until the last epoch or until it is `asked` to stop, through all that the failure policy retries.
@@ -35,9 +33,9 @@ def fit_to_the_end(assignment: Assignment, run: Run, asked: threading.Event, con
         if isinstance(decision, GiveUp):
             raise decision.error
         ended = "was stopped" if isinstance(outcome, Stopped) else "failed"
-        console.say(
-            f"train     attempt {attempt.number} {ended} ({decision.reason}); going on from the newest checkpoint"
-        )
+        told = f"attempt {attempt.number} {ended} ({decision.reason})"
+        console.say(f"train     {told}; going on from the newest checkpoint")
+        console.note("retry", told)
         console.meter.retried(decision.kind)
         run.forget_stop()
         if asked.wait(decision.wait_s):
@@ -48,7 +46,7 @@ def fit_to_the_end(assignment: Assignment, run: Run, asked: threading.Event, con
 def _decide(outcome: WorkerFailure | Stopped, attempt: Attempt, step: int) -> Again | GiveUp:
     if isinstance(outcome, Stopped):
         return after_a_stop(outcome.cause, attempt, step)
-    return after_failures(outcome.errors, attempt, step)
+    return after_failures(outcome.errors, attempt, step, outcome.ranks)
 
 
 def _attempt(
@@ -86,7 +84,7 @@ def _crew(recipe: TrainSpec, most: int | None) -> Crew:
     crew = Crew.of(
         recipe.least_workers,
         recipe.most_workers,
-        cpus=recipe.cpus_per_worker or CPUS_ASKED_PER_WORKER,
+        cpus=recipe.cpus_asked,
         gpus=recipe.gpus_per_worker,
     )
     return crew if most is None else replace(crew, most=max(most, crew.least))

@@ -6,10 +6,12 @@ import time
 import uuid
 from collections.abc import Callable
 
-from cluster.crew import Crew, places
+from cluster.capacity import Capacity
+from cluster.crew import Crew
+from cluster.session import types_here
 from cluster.state import ClusterState
 from cluster.wishes import Wishes, is_granted
-from raymill.errors import MachineError
+from raymill.errors import MachineError, ResourceError
 
 IMPOSSIBLE_FOR_S = 600.0
 _POLL_S = 0.5
@@ -44,28 +46,34 @@ def muster(crew: Crew, say: Callable[[str], None], has_ended: Callable[[], bool]
 def _wait(is_there: Callable[[], bool], crew: Crew, say: Callable[[str], None], has_ended: Callable[[], bool]) -> bool:
     began_s = possible_s = time.monotonic()
     say_at_s, pause_s = began_s + _FIRST_LINE_S, 2 * _FIRST_LINE_S
+    types = types_here()
     while not is_there():
         if has_ended():
             return False
         now_s, state = time.monotonic(), ClusterState.now()
-        if _holds(crew, state):
+        capacity = Capacity(nodes=[node.total for node in state.staying], types=types)
+        if _may_be(crew, capacity):
             possible_s = now_s
         if now_s - possible_s > IMPOSSIBLE_FOR_S:
             raise MachineError(
                 f"For {IMPOSSIBLE_FOR_S / 60:.0f} minutes no node of the cluster was there for {_asked(crew)}: "
-                f"{_free(crew, state)}.",
+                f"{_free(crew, state, capacity)}.",
                 "Add nodes, or ask for less in train; the same command continues.",
             )
         if now_s >= say_at_s:
-            say(f"waiting for {_asked(crew)}: {_free(crew, state)}")
+            say(f"waiting for {_asked(crew)}: {_free(crew, state, capacity)}")
             say_at_s, pause_s = now_s + pause_s, 2 * pause_s
         time.sleep(_POLL_S)
     return True
 
 
-def _holds(crew: Crew, state: ClusterState) -> bool:
-    """Whether the nodes would have room for the least, if nobody else were there."""
-    return sum(places(node.total, crew.each) for node in state.staying) >= crew.least
+def _may_be(crew: Crew, capacity: Capacity) -> bool:
+    """Whether there would be room for the least on the nodes that are here and may come, if nobody else were there."""
+    try:
+        capacity.require(crew.each.get("CPU", 0), crew.each.get("GPU", 0), crew.least)
+    except ResourceError:
+        return False
+    return True
 
 
 def _asked(crew: Crew) -> str:
@@ -73,9 +81,10 @@ def _asked(crew: Crew) -> str:
     return f"{crew.least} workers with {each} each" if crew.least > 1 else f"a worker with {each}"
 
 
-def _free(crew: Crew, state: ClusterState) -> str:
+def _free(crew: Crew, state: ClusterState, capacity: Capacity) -> str:
     parts = []
     for name in crew.each:
         free, total = (sum(getattr(node, which).get(name, 0) for node in state.staying) for which in ("free", "total"))
-        parts.append(f"{free:g} {name} free of {total:g}")
-    return f"{', '.join(parts)} on {len(state.staying)} nodes"
+        parts.append(f"{free:g} {name} free of {total:g}{capacity.more(name)}")
+    nodes = "node" if len(state.staying) == 1 else "nodes"
+    return f"{'; '.join(parts)}; {len(state.staying)} {nodes}"

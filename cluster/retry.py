@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -75,8 +75,10 @@ def after_a_stop(cause: Move | Resize, attempt: Attempt, step: int) -> Again | G
     return _preempted(cause.reason, spent)
 
 
-def after_failures(failures: Iterable[BaseException], attempt: Attempt, step: int) -> Again | GiveUp:
-    """Decides from the ranks' failures and the step of the newest checkpoint.
+def after_failures(
+    failures: Sequence[BaseException], attempt: Attempt, step: int, ranks: Sequence[int] = ()
+) -> Again | GiveUp:
+    """Decides from the failures, whose `ranks` may be known, and from the step of the newest checkpoint.
 
     The user's own error is never retried. What the machine did is, three times without a checkpoint that got further:
     a process or node that died, a store that failed, ranks that say nothing but that a peer went away. A node that was
@@ -98,7 +100,9 @@ def after_failures(failures: Iterable[BaseException], attempt: Attempt, step: in
     unexplained = next((chain for chain in chains if not _lost_peer(chain[0])), None)
     if machine is None and unexplained is not None:
         return GiveUp(error=_to_raise(unexplained))
-    return _failed(machine, _reason(machine, errors), spent)
+    first = next((rank for rank, chain in zip(ranks, chains, strict=False) if machine in chain), None)
+    who = "" if first is None or len(ranks) < 2 else f"rank {first}: "
+    return _failed(machine, f"{who}{_reason(machine, errors)}", spent)
 
 
 def _refilled(attempt: Attempt, step: int) -> Attempt:

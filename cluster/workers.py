@@ -21,9 +21,10 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerFailure:
-    """What each failed rank raised, or what kept the workers from starting."""
+    """What each failed rank raised, or what kept the workers from starting; `ranks` are those of the errors."""
 
     errors: tuple[BaseException, ...]
+    ranks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ def _fit(
     try:
         return beside(trainer.fit).return_value
     except WorkerGroupError as error:
-        return WorkerFailure(errors=tuple(error.worker_failures.values()))
+        return WorkerFailure(errors=tuple(error.worker_failures.values()), ranks=tuple(error.worker_failures))
     except ControllerError as error:
         return WorkerFailure(errors=(_explained(error.controller_failure, crew, workers),))
     except TrainingFailedError as error:

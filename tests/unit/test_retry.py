@@ -73,6 +73,11 @@ def test_ranks_that_only_lost_a_peer_are_retried() -> None:
     assert decision.reason == "a rank has lost another one: Connection closed by peer"
 
 
+def test_the_rank_that_died_is_named_and_not_its_peers() -> None:
+    decision = after_failures([raised(PEER), ActorDiedError()], FIRST, 0, ranks=[0, 3])
+    assert isinstance(decision, Again) and decision.reason.startswith("rank 3: The actor died")
+
+
 def test_a_lost_process_and_its_peers_are_retried() -> None:
     assert isinstance(decide([raised(PEER), ActorDiedError()]), Again)
     assert isinstance(decide([raised(RuntimeError("something odd")), ActorDiedError()]), Again)
