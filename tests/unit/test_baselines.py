@@ -150,6 +150,19 @@ def test_above_the_cap_a_random_sample_is_fitted_and_the_note_says_so(monkeypatc
         np.testing.assert_array_equal(one.scores, other.scores)
 
 
+def test_of_many_validation_rows_a_sample_says_when_boosting_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def fit(prepared: Any, train: _Rows, validation: _Rows, seed: int) -> Any:
+        seen.append((len(train), len(validation)))
+        return baselines._constant(prepared, train, validation, seed)
+
+    monkeypatch.setattr(baselines, "_MOST_VALIDATION_ROWS", 30)
+    monkeypatch.setitem(baselines._FITS, "gradient_boosting", fit)
+    fit_baselines(prepared(NUMBERS, TWO), seed=3)
+    assert seen == [(600, 30)]
+
+
 def test_wide_rows_and_many_classes_lower_the_cap_to_no_less_than_ten_thousand() -> None:
     wide = Layout(numbers=tuple(map(str, range(1000))), categories=())
     many = Task(kind="classification", target="y", classes=tuple(map(str, range(100))))
