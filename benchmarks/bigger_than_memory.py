@@ -27,7 +27,7 @@ from process_tree import cpu_seconds, watched
 
 _WARM_ROWS = 20_000
 _SMALLER_ROWS = (100_000, 1_000_000)
-_BATCH_ROWS = 65_536
+_BATCH_ROWS = 16_384
 
 
 def main() -> None:

@@ -37,6 +37,8 @@ from raymill.store import FileInfo, Store
 _FORMAT = 1
 _CSV_PIECE_BYTES = 32 << 20
 _PARQUET_PIECE_BYTES = 40 << 20
+_LEAST_PIECE_BYTES = 4 << 20
+_WANTED_PIECES = 16
 # A row group of more pieces than this is cut; a part of it is read by decoding what comes before it too.
 _MOST_GROUP_PIECES = 2
 # What a gzip or zip of a CSV is taken to grow to, for grouping files.
@@ -112,9 +114,9 @@ class Source:
     def pieces(self) -> tuple[Piece, ...]:
         """The table's rows in order, cut: small files together, big ones by row groups, their rows or byte ranges."""
         parquet = is_parquet(self.files[0].path)
-        limit = self.parquet_piece_bytes if parquet else self.csv_piece_bytes
+        limit = self._piece_bytes(self.parquet_piece_bytes if parquet else self.csv_piece_bytes)
         cut = self._parquet_parts if parquet else self._csv_parts
-        parts = (part for file, head in zip(self.files, self.heads, strict=True) for part in cut(file, head))
+        parts = (part for file, head in zip(self.files, self.heads, strict=True) for part in cut(file, head, limit))
         seen: Counter[str] = Counter()
         pieces = []
         for index, group in enumerate(_pack(parts, limit)):
@@ -125,27 +127,32 @@ class Source:
             pieces.append(Piece(name=name, store=self.store, parts=tuple(group), schema=self.schema))
         return tuple(pieces)
 
-    def _csv_parts(self, file: FileInfo, head: Head) -> Iterator[tuple[Part, int]]:
+    def _piece_bytes(self, most: int) -> int:
+        """Less than `most` where the table is so small that few processors would have work otherwise."""
+        total = sum(size for head in self.heads for size in head.group_bytes)
+        return min(most, max(_LEAST_PIECE_BYTES, total // _WANTED_PIECES))
+
+    def _csv_parts(self, file: FileInfo, head: Head, limit: int) -> Iterator[tuple[Part, int]]:
         whole = Part(path=file.path, columns=tuple(head.schema.names))
         if not file.path.lower().endswith((".csv", ".tsv")):
             yield whole, file.size_bytes * _INFLATION
             return
-        if file.size_bytes <= self.csv_piece_bytes:
+        if file.size_bytes <= limit:
             yield whole, file.size_bytes
             return
         with readable(self.store, file.path) as stream:
-            cuts = find_cuts(stream, file.size_bytes, delimiter_of(file.path), self.csv_piece_bytes)
+            cuts = find_cuts(stream, file.size_bytes, delimiter_of(file.path), limit)
         starts = [(0, 0), *((cut.byte, cut.records) for cut in cuts)]
         stops = [*(cut.byte for cut in cuts), file.size_bytes]
         for (start, records), stop in zip(starts, stops, strict=True):
             yield replace(whole, start=start, stop=stop, first_record=records), stop - start
 
-    def _parquet_parts(self, file: FileInfo, head: Head) -> Iterator[tuple[Part, int]]:
+    def _parquet_parts(self, file: FileInfo, head: Head, limit: int) -> Iterator[tuple[Part, int]]:
         whole = Part(path=file.path, columns=tuple(head.schema.names))
         record = 0
         for group, (rows, size_bytes) in enumerate(zip(head.group_rows, head.group_bytes, strict=True)):
             part = replace(whole, start=group, stop=group + 1, first_record=record)
-            parts = -(-size_bytes // self.parquet_piece_bytes)
+            parts = -(-size_bytes // limit)
             if parts <= _MOST_GROUP_PIECES:
                 yield part, size_bytes
             else:

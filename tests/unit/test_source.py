@@ -161,6 +161,14 @@ def test_a_row_group_that_is_too_large_is_cut_by_its_rows(tmp_path: Path) -> Non
     assert (caught.value.file, caught.value.row) == ("t.parquet", 45_005)
 
 
+def test_a_table_of_few_pieces_is_cut_into_smaller_ones(tmp_path: Path) -> None:
+    table = pa.table({"n": np.arange(2_000_000)})
+    pq.write_table(table, tmp_path / "t.parquet")
+    source = Source.open(str(tmp_path))
+    assert source.parquet_piece_bytes > source.heads[0].group_bytes[0]
+    assert [piece.read().num_rows for piece in source.pieces] == [349_525, 349_525, 349_526, 951_424]
+
+
 def test_a_row_group_counts_by_what_it_takes_in_memory(tmp_path: Path) -> None:
     table = pa.table({"text": ["the same text"] * 100_000})
     pq.write_table(table, tmp_path / "t.parquet")
