@@ -44,7 +44,7 @@ def make(laptop: Laptop, tmp_path: Path) -> Iterator[Callable[..., Scene]]:
 @pytest.fixture(scope="package")
 def undisturbed(laptop: Laptop, tmp_path_factory: pytest.TempPathFactory) -> Result:
     """What the scenes' training leaves without a fault."""
-    scene = Scene(laptop, tmp_path_factory.mktemp("calm"), points=[])
+    scene = Scene(laptop, tmp_path_factory.mktemp("calm"), points=[], command="evaluate")
     scene.start()
     report, _ = scene.succeeds()
     return Result.of(report, laptop)

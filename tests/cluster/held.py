@@ -1,7 +1,8 @@
 """A network that waits where it is told, once each: `model: {import: held.build_model}` of a spec beside it.
 
 There each process writes `reached-INDEX-WHO` into a folder, with its process and its node, and goes on when there is
-a file `go-INDEX`. So a test does what it does while a job is at that point, however fast anything is.
+a file `go-INDEX`. So a test does what it does while a job is at that point, however fast anything is. Whoever is at
+work after that leaves `on-INDEX`.
 """
 
 from __future__ import annotations
@@ -36,16 +37,17 @@ class Held(Mlp):
 
     def forward(self, numbers: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
         self._steps += self.training
-        for index, point in enumerate(self._points):
-            if not (self._folder / f"go-{index}").exists():
-                if self._is_at(point, len(numbers)):
-                    _wait(self._folder, index, dist.get_rank() if self.training else 0)
-                break
+        scores = not self.training and not dist.is_initialized() and len(numbers) > _TRIED_OUT_ROWS
+        if self.training or scores:
+            self._look_up(0 if scores else self._steps)
         return super().forward(numbers, categories)
 
-    def _is_at(self, point: int, rows: int) -> bool:
-        scores = not self.training and not dist.is_initialized() and rows > _TRIED_OUT_ROWS
-        return scores if point == 0 else self.training and self._steps == point
+    def _look_up(self, here: int) -> None:
+        index = sum((self._folder / f"go-{each}").exists() for each in range(len(self._points)))
+        if index:
+            (self._folder / f"on-{index - 1}").open("a").close()
+        if index < len(self._points) and self._points[index] == here:
+            _wait(self._folder, index, dist.get_rank() if here else 0)
 
 
 def _wait(folder: Path, index: int, rank: int) -> None:

@@ -23,7 +23,7 @@ from raymill.history import read_history
 from raymill.store import Store
 from tests.cluster import held
 from tests.cluster.laptop import BUCKET, Laptop
-from tests.cluster.servers import s3_client, s3_environment
+from tests.cluster.servers import Nodes, s3_client, s3_environment
 
 # 455 rows in batches of 64 are 8 steps an epoch; a rank fits on any node but the head, one on each.
 TRAIN = {"epochs": 4, "workers": 2, "batch_size": 64, "checkpoint_every": 5, "cpus_per_worker": 1.5}
@@ -42,6 +42,7 @@ class Scene:
     train: dict[str, Any] = field(default_factory=lambda: dict(TRAIN))
     at: int = 0
     process: subprocess.Popen[str] | None = None
+    reached_s: dict[int, float] = field(default_factory=dict)
 
     def start(self, *overrides: str) -> None:
         """Types the command, for the first time or again."""
@@ -60,11 +61,16 @@ class Scene:
             assert self.process.poll() is None, self.process.communicate()[1]
             assert time.monotonic() < until_s, f"the job did not come to its point {self.at}"
             time.sleep(0.1)
+        self.reached_s.setdefault(self.at, time.time())
         return [json.loads(file.read_text()) for file in reached]
 
     def go(self) -> None:
         (self.folder / f"go-{self.at}").touch()
         self.at += 1
+
+    def went_on_after_s(self, index: int = 0) -> float:
+        """Seconds from a point, where a deed was done, to the first training step after it."""
+        return (self.folder / f"on-{index}").stat().st_mtime - self.reached_s[index]
 
     def end(self) -> tuple[int, str, str]:
         """The command's exit code, what it reported and what it said, when it has ended."""
@@ -84,6 +90,18 @@ class Scene:
         if self.process is not None:
             self.process.kill()
             self.process.communicate()
+
+
+def wait_for(is_so: Callable[[], bool], what: str) -> None:
+    until_s = time.monotonic() + _WITHIN_S
+    while not is_so():
+        assert time.monotonic() < until_s, what
+        time.sleep(0.2)
+
+
+def is_asked_to_stop(scene: Scene) -> bool:
+    found = s3_client(scene.laptop.s3).list_objects_v2(Bucket=BUCKET, Prefix="faults/runs/").get("Contents", [])
+    return any(o["Key"].endswith("/stop") for o in found)
 
 
 Deed = Callable[[Scene], contextlib.AbstractContextManager[None]]
@@ -111,10 +129,22 @@ def other_node_killed(scene: Scene) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def notice_given(scene: Scene) -> Iterator[None]:
+    """The node that holds rank 0 will be taken away, and is after the block; another one comes."""
+    first = scene.ranks()[0]["node"]
+    scene.laptop.nodes.add()
+    scene.laptop.nodes.notice(first, _WITHIN_S)
+    wait_for(lambda: is_asked_to_stop(scene), "nobody took notice")
+    yield
+    scene.laptop.nodes.kill(first)
+
+
+@contextlib.contextmanager
 def driver_killed(scene: Scene) -> Iterator[None]:
     """The job's own process on the cluster's head; Ray ends the ranks."""
     ranks = [psutil.Process(rank["pid"]) for rank in scene.ranks()]
-    (driver,) = (p for p in _on_cluster(scene) if f"jobs.{scene.command}" in _words(p) and _words(p)[0] != "/bin/sh")
+    words = [(process, words_of(process)) for process in processes_of(scene.laptop.nodes)]
+    (driver,) = (process for process, said in words if f"jobs.{scene.command}" in said and said[0] != "/bin/sh")
     driver.kill()
     _, left = psutil.wait_procs(ranks, timeout=_WITHIN_S)
     assert not left
@@ -172,11 +202,12 @@ def checkpoint_corrupted(scene: Scene) -> Iterator[None]:
     yield
 
 
-def _on_cluster(scene: Scene) -> list[psutil.Process]:
-    return psutil.Process(scene.laptop.nodes.process.pid).children(recursive=True)
+def processes_of(nodes: Nodes) -> list[psutil.Process]:
+    """All processes of a cluster, its jobs' among them."""
+    return psutil.Process(nodes.process.pid).children(recursive=True)
 
 
-def _words(process: psutil.Process) -> list[str]:
+def words_of(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline() or [""]
     except psutil.Error:  # ended meanwhile
@@ -202,14 +233,16 @@ class Result:
         with urllib.request.urlopen(f"{laptop.mlflow.uri}/api/2.0/mlflow/metrics/get-history?{query}") as answer:
             tracked = json.load(answer)["metrics"]
         return cls(
-            metrics=report["metrics"],
+            metrics={
+                f"{split}/{name}": value for split, found in report["metrics"].items() for name, value in found.items()
+            },
             rows=[(r.epoch, r.step, r.rows) for r in records],
             losses=[loss for r in records for loss in (r.train_loss, r.validation_loss)],
             tracked=[(metric["step"], metric["value"]) for metric in tracked],
         )
 
     def assert_same(self, calm: Result, relative: float = 1e-6) -> None:
-        assert self.metrics == pytest.approx(calm.metrics, rel=relative)
+        assert self.metrics == pytest.approx({name: calm.metrics[name] for name in self.metrics}, rel=relative)
         assert self.rows == calm.rows
         assert self.losses == pytest.approx(calm.losses, rel=relative)
         assert [step for step, _ in self.tracked] == [step for step, _ in calm.tracked]

