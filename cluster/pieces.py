@@ -28,6 +28,7 @@ from raymill.train_spec import CPUS_ASKED
 Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
 _RETRIES = 3
+_MOST_CARRIED_BYTES = 256 << 10
 
 
 def each(work: Callable[[Piece], Answer], pieces: Sequence[Piece]) -> Iterator[Answer]:
@@ -36,7 +37,7 @@ def each(work: Callable[[Piece], Answer], pieces: Sequence[Piece]) -> Iterator[A
     Raises the RaymillError that `work` raised, and WorkerLost where a piece's worker died again and again.
     """
     _quiet()
-    dataset = _dataset(_Work(ray.put(work), pieces), len(pieces))
+    dataset = _dataset(_Work(_carried(work), pieces), len(pieces))
     early: dict[int, bytes] = {}
     following = 0
     try:
@@ -71,12 +72,9 @@ def _dataset(work: Datasource, pieces: int) -> ray.data.Dataset:
 
 
 class _Work(Datasource):
-    """Read tasks that each do one piece of work and read back its pickled answer as one row.
+    """Read tasks that each do one piece of work and read back its pickled answer as one row."""
 
-    The function is put into the object store once: Ray holds all tasks of a pass there from its start.
-    """
-
-    def __init__(self, work: ray.ObjectRef, pieces: Sequence[Any]) -> None:
+    def __init__(self, work: bytes | ray.ObjectRef, pieces: Sequence[Any]) -> None:
         self._work, self._pieces = work, pieces
 
     def estimate_inmemory_data_size(self) -> int | None:
@@ -92,8 +90,24 @@ class _Work(Datasource):
         ]
 
 
-def _answer(work: ray.ObjectRef, index: int, piece: Any) -> list[pa.Table]:
-    answer = pickle.dumps(ray.get(work)(piece))
+def _carried(work: Callable[[Any], Any]) -> bytes | ray.ObjectRef:
+    """How tasks get the function: with each, or, since Ray holds all tasks of a pass at once, a large one apart.
+
+    A task that waits for an object gives its CPU away meanwhile, and Ray starts another worker for it.
+    """
+    packed: bytes = ray.cloudpickle.dumps(work)
+    return packed if len(packed) <= _MOST_CARRIED_BYTES else ray.put(packed)
+
+
+@functools.lru_cache(maxsize=1)
+def _unpacked(work: bytes | ray.ObjectRef) -> Callable[[Any], Any]:
+    """The function, made once in each process that does several pieces of a pass."""
+    found: Callable[[Any], Any] = pickle.loads(work if isinstance(work, bytes) else ray.get(work))
+    return found
+
+
+def _answer(work: bytes | ray.ObjectRef, index: int, piece: Any) -> list[pa.Table]:
+    answer = pickle.dumps(_unpacked(work)(piece))
     # Else an idle worker keeps what its last piece needed.
     pa.default_memory_pool().release_unused()
     return [pa.table({"piece": [index], "answer": [answer]})]

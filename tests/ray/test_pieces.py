@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -62,6 +63,16 @@ def test_no_more_pieces_run_at_once_than_the_limit_has_room_for(tmp_path: Path) 
         assert set(each(Meeting.__call__, pieces)) == {1}
     with limited(2.5 * CPUS_ASKED):
         assert max(each(Meeting.__call__, pieces)) <= 2
+
+
+def _length(piece: int, ballast: bytes) -> int:
+    return piece + len(ballast)
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_a_function_of_any_size_reaches_the_pieces(size: int) -> None:
+    work = functools.partial(_length, ballast=bytes(size))
+    assert list(each(work, [1, 2, 3])) == [size + 1, size + 2, size + 3]
 
 
 def test_a_piece_that_kills_every_worker_is_given_up(tmp_path: Path) -> None:
