@@ -56,9 +56,10 @@ def _attempt(
     recipe, assignment = assignment.spec.train, replace(assignment, passes=attempt.passes)
     if recipe.most_workers == 1 and recipe.gpus_per_worker == 0 and is_embedded():
         return _alone(assignment, asked, console)
-    crew = _crew(recipe, attempt.most)
+    crew = _crew(recipe)
+    now = crew if attempt.most is None else replace(crew, most=max(attempt.most, crew.least))
     with console.meter.waiting("room for workers"):
-        workers = muster(crew, lambda text: console.say(f"train     {text}"), asked.is_set)
+        workers = muster(now, lambda text: console.say(f"train     {text}"), asked.is_set)
     if workers == 0:
         raise Interrupted("Stopped before the workers were there.", "Type the same command to continue.")
     if crew.is_elastic:
@@ -79,15 +80,9 @@ def _alone(assignment: Assignment, asked: threading.Event, console: Console) -> 
         return WorkerFailure(errors=(error,))
 
 
-def _crew(recipe: TrainSpec, most: int | None) -> Crew:
-    """The workers that a recipe asks for, or fewer where there may only be so many."""
-    crew = Crew.of(
-        recipe.least_workers,
-        recipe.most_workers,
-        cpus=recipe.cpus_asked,
-        gpus=recipe.gpus_per_worker,
-    )
-    return crew if most is None else replace(crew, most=max(most, crew.least))
+def _crew(recipe: TrainSpec) -> Crew:
+    """The workers that a recipe asks for."""
+    return Crew.of(recipe.least_workers, recipe.most_workers, cpus=recipe.cpus_asked, gpus=recipe.gpus_per_worker)
 
 
 def _newest_step(run: Run) -> int:

@@ -37,8 +37,8 @@ _LOST_PEER_TEXTS = (
 class Attempt:
     """How an attempt is made, and what has been spent since training last got further.
 
-    `passes`: in how many parts a rank's share of a step goes through the model; `most`: the most workers that there
-    may be, None for as many as the spec says; `step`: the newest checkpoint's.
+    `passes`: in how many parts a rank's share of a step goes through the model; `most`: the most workers that it begins
+    with, None for as many as the spec says; `step`: the newest checkpoint's.
     """
 
     number: int = 1
@@ -106,8 +106,9 @@ def after_failures(
 
 
 def _refilled(attempt: Attempt, step: int) -> Attempt:
-    """The attempt with nothing spent where training has got further since."""
-    return replace(attempt, step=step, failures=0, preemptions=0) if step > attempt.step else attempt
+    """The attempt with any number of workers again, and with nothing spent where training has got further since."""
+    free = replace(attempt, most=None)
+    return replace(free, step=step, failures=0, preemptions=0) if step > attempt.step else free
 
 
 def _failed(machine: BaseException | None, reason: str, spent: Attempt) -> Again | GiveUp:

@@ -177,3 +177,12 @@ def test_ranks_that_were_moved_or_resized_go_on_at_once_and_no_failure_is_counte
     resized = after_a_stop(Resize(reason="another job waits", workers=2), moved.attempt, step=7)
     assert isinstance(resized, Again)
     assert (resized.kind, resized.attempt.most, resized.attempt.number) == ("resize", 2, LAST.number + 2)
+
+
+def test_workers_that_have_given_way_once_may_be_as_many_as_before_later() -> None:
+    given_way = after_a_stop(Resize(reason="another job waits", workers=1), LAST, step=7)
+    assert isinstance(given_way, Again)
+    grown = after_a_stop(Resize(reason="there is room for more", workers=3), given_way.attempt, step=7)
+    assert isinstance(grown, Again) and grown.attempt.most == 3
+    lost = decide([raised(PEER)], grown.attempt)
+    assert isinstance(lost, Again) and lost.attempt.most is None
