@@ -29,6 +29,8 @@ from tests.cluster.servers import Nodes, s3_client, s3_environment
 TRAIN = {"epochs": 4, "workers": 2, "batch_size": 64, "checkpoint_every": 5, "cpus_per_worker": 1.5}
 STORE = f"s3://{BUCKET}/faults"
 _WITHIN_S = 600.0
+# Ranks look every half second whether they are asked to stop, and are to see it while they wait.
+_LOOKED_WITHIN_S = 5.0
 
 
 @dataclass
@@ -135,6 +137,7 @@ def notice_given(scene: Scene) -> Iterator[None]:
     scene.laptop.nodes.add()
     scene.laptop.nodes.notice(first, _WITHIN_S)
     wait_for(lambda: is_asked_to_stop(scene), "nobody took notice")
+    time.sleep(_LOOKED_WITHIN_S)
     yield
     scene.laptop.nodes.kill(first)
 

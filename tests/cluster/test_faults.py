@@ -54,7 +54,7 @@ def test_a_training_comes_through_a_storm_as_if_undisturbed(make: Callable[..., 
 def test_a_job_that_was_lost_continues_when_its_command_is_typed_again(
     make: Callable[..., Scene], undisturbed: Result
 ) -> None:
-    scene = make(points=[13, 5])
+    scene = make(points=[13, 8])
     scene.start()
     with driver_killed(scene):
         code, _, said = scene.end()
