@@ -92,6 +92,7 @@ class Loop:
     place: Place = field(default_factory=Place)
     progress: Progress = field(default_factory=Progress)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    is_unsound: bool = False
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -119,6 +120,7 @@ class Loop:
         self._require_same_step()
         while self.progress.epoch < self.recipe.epochs and not self.progress.stopped_early:
             if not self._train_epoch(self.order.epoch(self.progress.epoch)):
+                self._refuse_nan()
                 self._save()
                 return self._result("interrupted")
             self._finish_epoch(self._validation_loss())
@@ -144,12 +146,13 @@ class Loop:
         return True
 
     def _train_step(self, epoch: EpochOrder, step: int) -> bool:
-        """One global step; True when any rank was asked to stop."""
+        """One global step; True when any rank was asked to stop, or has seen a loss that is no number."""
         self._seed_dropout()
         self._set_learning_rate()
         rows = self.order.batch_rows(step)
         loss = self._backward(epoch.step(step), rows)
-        loss_sum, stop = self._together(self.world.sum_step, self.parameters, loss, self.hooks.should_stop())
+        vote = self.is_unsound or self.hooks.should_stop()
+        loss_sum, stop = self._together(self.world.sum_step, self.parameters, loss, vote)
         if self.recipe.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.gradient_clip)
         self.optimizer.step()
@@ -270,9 +273,12 @@ class Loop:
         return every_s is not None and self.hooks.clock() - self.saved_at_s >= every_s
 
     def _save(self) -> None:
-        """Rank 0 writes a checkpoint; all ranks hold the same state, so nobody waits for it but at the next step."""
-        self._refuse_nan()
-        if self.world.leads and self.hooks.checkpoints is not None:
+        """Rank 0 writes a checkpoint; all ranks hold the same state, so nobody waits for it but at the next step.
+
+        A loss that is no number is only noted: ranks come here by their own clocks, and refuse it after the next step.
+        """
+        self.is_unsound = not math.isfinite(float(self.progress.loss_sum))
+        if self.world.leads and self.hooks.checkpoints is not None and not self.is_unsound:
             self.hooks.flush()
             self.hooks.checkpoints.write(pack(self.progress, self.model, self.optimizer, self.best))
         self.saved_at_s = self.hooks.clock()

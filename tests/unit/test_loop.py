@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from raymill.checkpoint import Checkpoints
 from raymill.errors import DataError, SpecError, UserError
 from raymill.loop import Fit, Loop
 from raymill.store import Store
+from raymill.world import World
 from tests.fakes import FakePrepared
 from tests.recipes import Training, spec_of
 
@@ -54,6 +56,32 @@ def training(
         size=size,
         passes=passes,
     )
+
+
+def with_a_huge_cell(given: Training) -> Loop:
+    """A loop that meets an infinite cell in its third step."""
+    loop = given._loop()
+    row = loop.order.epoch(0).step(2)[0]
+    numbers = loop.rows.words[row, :3].view(torch.float32)
+    numbers[1] = torch.inf
+    return loop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording(World):
+    """A world of one that notes what all ranks would have to call together."""
+
+    called: list[str] = field(default_factory=list)
+
+    def sum_step(
+        self, parameters: Sequence[torch.nn.Parameter], loss: torch.Tensor, stop: bool
+    ) -> tuple[torch.Tensor, bool]:
+        self.called.append("stop" if stop else "step")
+        return World.sum_step(self, parameters, loss, stop)
+
+    def maxima(self, values: Sequence[float]) -> list[float]:
+        self.called.append("maxima")
+        return World.maxima(self, values)
 
 
 def without_notes(fit: Fit) -> Fit:
@@ -224,23 +252,21 @@ def test_a_loss_that_is_no_number_is_the_users_to_mend() -> None:
 
 
 def test_the_step_whose_loss_is_no_number_is_named_with_its_largest_inputs(checkpoints: Checkpoints) -> None:
-    found = training(checkpoints=checkpoints, checkpoint_every=1)
-    assembled = found._loop
-
-    def with_a_huge_cell() -> Loop:
-        loop = assembled()
-        row = loop.order.epoch(0).step(2)[0]
-        numbers = loop.rows.words[row, :3].view(torch.float32)
-        numbers[1] = torch.inf
-        return loop
-
-    found._loop = with_a_huge_cell
+    loop = with_a_huge_cell(training(checkpoints=checkpoints, checkpoint_every=1))
     with pytest.raises(DataError, match=r"The loss became nan in step 3, epoch 1; .* deviations: b inf, ") as caught:
-        found.run()
+        loop.fit()
     assert "features.ignore" in caught.value.fix
     newest, _ = checkpoints.newest()
     assert newest is not None and newest.step == 2
     assert all(torch.isfinite(tensor).all() for tensor in newest.tensors.values())
+
+
+def test_ranks_whose_checkpoints_are_due_at_different_steps_refuse_a_loss_together() -> None:
+    loop = with_a_huge_cell(training(checkpoint_every=1))
+    loop.world = Recording(device=loop.world.device)
+    with pytest.raises(DataError, match="in step 3, epoch 1"):
+        loop.fit()
+    assert loop.world.called == ["step", "step", "step", "stop", "maxima"]
 
 
 @pytest.mark.parametrize("passes", [2, 7, 300])
