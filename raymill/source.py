@@ -38,7 +38,7 @@ _FORMAT = 1
 _CSV_PIECE_BYTES = 32 << 20
 _PARQUET_PIECE_BYTES = 40 << 20
 _LEAST_PIECE_BYTES = 4 << 20
-_WANTED_PIECES = 16
+_WANTED_PIECES = 8
 # A row group of more pieces than this is cut; a part of it is read by decoding what comes before it too.
 _MOST_GROUP_PIECES = 2
 # What a gzip or zip of a CSV is taken to grow to, for grouping files.
