@@ -117,3 +117,20 @@ class Tiring(Half):
 
 def tiring(layout: Layout, task: Task) -> nn.Module:
     return Tiring(layout, task)
+
+
+class Hungry(nn.Module):
+    """A layer that runs out of memory above so many rows at a time, when it trains."""
+
+    def __init__(self, layout: Layout, task: Task, rows: int) -> None:
+        super().__init__()
+        self.layer, self.rows = nn.Linear(len(layout.numbers), task.outputs), rows
+
+    def forward(self, numbers: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        if self.training and len(numbers) > self.rows:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {len(numbers)} GiB.")
+        return self.layer(numbers)
+
+
+def hungry(layout: Layout, task: Task, rows: int) -> nn.Module:
+    return Hungry(layout, task, rows)
