@@ -6,6 +6,7 @@ Ray's own client has neither. It knows jobs by their submission ids, and nothing
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import os
 import time
@@ -102,7 +103,7 @@ class JobsApi:
     def submit(
         self, entrypoint: str, *, id: str, package: str, metadata: Mapping[str, str], env: Mapping[str, str]
     ) -> None:
-        """Starts a command in an unpacked package. A cluster that has just started is given a minute to be ready."""
+        """Starts a command, once, in an unpacked package. A cluster that has just started has a minute to be ready."""
         body = {
             "entrypoint": entrypoint,
             "submission_id": id,
@@ -114,7 +115,9 @@ class JobsApi:
             try:
                 self._call("POST", "/api/jobs/", json.dumps(body).encode())
                 return
-            except MachineError as error:
+            except (MachineError, ResourceError) as error:
+                if f"submission_id {id} already exists" in error.what:
+                    return  # it was carried out before, and its answer lost: nobody else gives that id
                 if _NO_AGENT not in error.what or time.monotonic() >= deadline_s:
                     raise
 
@@ -143,7 +146,13 @@ class JobsApi:
             return ""
 
     def _json(self, method: str, path: str) -> Any:
-        return json.loads(self._call(method, path))
+        said = self._call(method, path)
+        try:
+            return json.loads(said)
+        except ValueError as error:
+            raise ResourceError(
+                f"What answers at {self.address} is no Ray cluster: it says {said[:40]!r}.", "Check the address."
+            ) from error
 
     def _found(self, method: str, path: str, body: bytes | None = None) -> bytes | None:
         """What a call answers, or None for 404."""
@@ -160,7 +169,7 @@ class JobsApi:
         except urllib.error.HTTPError as error:
             raise self._refused(error) from error
 
-    def _patient(self, method: str, path: str, body: bytes | None, most: int = -1) -> bytes:
+    def _patient(self, method: str, path: str, body: bytes | None, most: int | None = None) -> bytes:
         """One call, repeated for as long as the patience lasts while nobody answers."""
         deadline_s = time.monotonic() + self.patience_s
         pause_s = 0.5
@@ -169,13 +178,13 @@ class JobsApi:
                 return self._once(method, path, body, most)
             except urllib.error.HTTPError:
                 raise
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, http.client.HTTPException) as error:
                 if time.monotonic() + pause_s >= deadline_s or not _may_mend(error):
                     raise self._away(error) from error
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, 5)
 
-    def _once(self, method: str, path: str, body: bytes | None, most: int) -> bytes:
+    def _once(self, method: str, path: str, body: bytes | None, most: int | None) -> bytes:
         headers = {"content-type": "application/json"} | _authorization()
         request = urllib.request.Request(f"{self.address.rstrip('/')}{path}", body, headers, method=method)
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
@@ -202,9 +211,9 @@ class JobsApi:
 
 
 def _may_mend(error: Exception) -> bool:
-    """Whether nobody listened or answered, as while a head node starts; a name that doesn't resolve stays wrong."""
+    """Whether nobody listened or answered whole, as while a head starts; a name that doesn't resolve stays wrong."""
     reason = getattr(error, "reason", error)
-    return isinstance(reason, ConnectionError | TimeoutError)
+    return isinstance(reason, ConnectionError | TimeoutError | http.client.IncompleteRead)
 
 
 def _authorization() -> dict[str, str]:

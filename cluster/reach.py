@@ -7,6 +7,7 @@ each reads and writes the store at once, so that it says the same no later.
 
 from __future__ import annotations
 
+import http.client
 import os
 import platform
 import ssl
@@ -66,7 +67,7 @@ def require_answer(uri: str) -> None:
             if error.code < 500:
                 return  # a gateway's own mind about /health
             reason: object = f"it answers {error.code}"
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             if isinstance(reason, ssl.SSLError):
                 return  # somebody answers, and MLflow may be told to trust them

@@ -101,6 +101,22 @@ def test_a_cluster_that_fails_is_not_asked_again(head: Head) -> None:
     assert len(head.asked) == 1
 
 
+def test_a_job_that_was_submitted_although_its_answer_was_lost_is_there(head: Head) -> None:
+    twice = "ValueError: Job with submission_id i already exists. Please use a different submission_id."
+    head.answers["POST /api/jobs/"] = [(500, f"Traceback\n{twice}")]
+    JobsApi(head.address).submit("python x", id="i", package="gcs://p.zip", metadata={}, env={})
+    with pytest.raises(MachineError, match="already exists"):
+        JobsApi(head.address).submit("python x", id="j", package="gcs://p.zip", metadata={}, env={})
+
+
+def test_what_is_no_cluster_is_said(head: Head) -> None:
+    head.answers["GET /api/v0/cluster_metadata"] = [(200, "<html>Please log in")]
+    with pytest.raises(ResourceError, match="is no Ray cluster: it says b'<html>Please log in'"):
+        JobsApi(head.address).versions()
+    with pytest.raises(ResourceError, match="Nobody answers as a Ray cluster at http://head:82x5: nonnumeric port"):
+        JobsApi("http://head:82x5").versions()
+
+
 def test_the_token_is_shown_and_a_refused_one_is_said_without_it(head: Head, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "secret-token")
     head.answers["GET /api/v0/cluster_metadata"] = [(401, "no")]

@@ -58,6 +58,8 @@ def test_a_tracker_may_stumble_once_and_may_know_no_health(answering: tuple[str,
     codes[:] = [502]
     with pytest.raises(TrackerError, match="doesn't answer: it answers 502"):
         require_answer(address)
+    with pytest.raises(TrackerError, match="doesn't answer: nonnumeric port: '50x0'"):
+        require_answer("http://mlflow:50x0")
 
 
 def test_both_that_are_away_are_said_at_once_and_without_a_password(tmp_path: Path) -> None:
