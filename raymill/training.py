@@ -6,15 +6,15 @@ import datetime
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from raymill.bundle import Bundle
 from raymill.checkpoint import Checkpoints
-from raymill.errors import OutOfMemory, RaymillError, SpecError
+from raymill.errors import OutOfMemory, RaymillError, SpecError, StoreError
 from raymill.history import HistoryWriter
 from raymill.loggable import scrubbed, without_userinfo
 from raymill.loop import Fit, Hooks, Loop, Place
@@ -190,13 +190,14 @@ def _validation_metrics(prepared: Prepared, loop: Loop) -> dict[str, float | Non
 @contextmanager
 def _stop_watch(run: Run, world: World, asked: threading.Event) -> Iterator[Callable[[], bool]]:
     """On rank 0 a thread looks every half second whether the run is asked to stop; the other ranks hear it from it."""
-    ended = threading.Event()
+    ended, hurried = threading.Event(), replace(run, store=run.store.at_once())
 
     def watch() -> None:
         while not ended.wait(_STOP_POLL_S):
-            if run.is_asked_to_stop():
-                asked.set()
-                return
+            with suppress(StoreError):  # a store that is away is asked again
+                if hurried.is_asked_to_stop():
+                    asked.set()
+                    return
 
     thread = threading.Thread(target=watch, daemon=True)
     if world.leads:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from raymill.bundle import Bundle
-from raymill.errors import DataError, SpecError
+from raymill.errors import DataError, SpecError, StoreError
 from raymill.history import read_history
 from raymill.metrics import measure
 from raymill.predictor import Predictor
@@ -88,6 +88,22 @@ def test_a_run_that_is_asked_to_stop_leaves_a_checkpoint_and_continues(prepared:
     assert train_rank(short, say=said.append).epochs == fit.epochs + 1
     assert said[0].startswith(f"continuing from step {fit.steps}")
     assert train_rank(given) == whole
+
+
+def test_a_store_that_was_away_for_a_while_makes_nobody_deaf(
+    prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = assignment(prepared, tmp_path / "store", {"import": "tests.networks.build_model"}, epochs=10_000)
+    run_of(given).ask_to_stop()
+    is_asked, failures = Run.is_asked_to_stop, [StoreError("It is away.", "Wait.")]
+
+    def away_once(self: Run) -> bool:
+        if failures:
+            raise failures.pop()
+        return is_asked(self)
+
+    monkeypatch.setattr(Run, "is_asked_to_stop", away_once)
+    assert train_rank(given).status == "interrupted"
 
 
 def _with_epochs(spec: Spec, epochs: int) -> Spec:
