@@ -29,8 +29,8 @@ from raymill.spec import Spec
 SPEC_FILE = "spec.yaml"
 JOB_ID = "RAYMILL_JOB_ID"  # by which a job knows how its submission calls it
 SUBMITTED_BY = "RAYMILL_VERSION"  # of the raymill that has handed the job over
+_ENDS_WITHIN_S = 120  # with a checkpoint; Ray kills a job that is stopped after 3 s by default
 _POLL_S = 1.0
-_LOST_S = 60.0
 _REPORT = '{"job": '
 # Ray's lines about the job, and advice to type a command in the folder that the job ran in.
 _NOT_FOR_HERE = re.compile(r".*\tINFO job_manager\.py:\d+ -- |Running entrypoint for job |next: ")
@@ -55,6 +55,7 @@ class Submission:
             env={
                 "PYTHONUNBUFFERED": "1",
                 "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+                "RAY_JOB_STOP_WAIT_TIME_S": str(_ENDS_WITHIN_S),
                 JOB_ID: submission.id,
                 SUBMITTED_BY: raymill.__version__,
             },
@@ -104,10 +105,9 @@ class Submission:
 
 
 def find(api: JobsApi, name: str, id: str | None) -> Job | None:
-    """A job that a cluster knows, by its id, or the newest of a spec's name."""
-    if id is not None:
-        return api.job(id)
-    found = [job for job in api.jobs() if job.metadata.get("raymill") == name]
+    """A job of a spec's name that a cluster knows: by its id, or the newest."""
+    known = api.jobs() if id is None else filter(None, [api.job(id)])
+    found = [job for job in known if job.metadata.get("raymill") == name]
     return found[-1] if found else None
 
 

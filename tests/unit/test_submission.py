@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.jobs_api import Job, JobsApi
-from cluster.submission import SPEC_FILE, Submission, package_of
+from cluster.submission import SPEC_FILE, Submission, find, package_of
 from raymill.console import Console
 from raymill.errors import Interrupted, SpecError
 from raymill.spec import Spec
@@ -72,6 +73,16 @@ def test_lines_are_shown_once_and_whole_and_the_report_is_returned(monkeypatch: 
     shown = io.StringIO()
     assert Submission(api=Talking("http://h"), id="i").follow(Console(shown)) == '{"job": "run"}'
     assert shown.getvalue() == "one\ntwo\nlast\n"
+
+
+def test_a_job_of_another_name_or_of_no_raymill_is_none_of_a_specs() -> None:
+    class Knowing(JobsApi):
+        def job(self, id: str) -> Job:
+            about = {"ours-1": {"raymill": "ours"}, "theirs-1": {"raymill": "theirs"}}.get(id, {})
+            return replace(Talking("").job(id), metadata=about)
+
+    found = [find(Knowing("http://h"), "ours", id) for id in ("ours-1", "theirs-1", "raysubmit_1")]
+    assert [job and job.id for job in found] == ["ours-1", None, None]
 
 
 def test_ctrl_c_leaves_the_job_alone_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
