@@ -37,7 +37,10 @@ class Beat:
 
 
 def beating(attempt: str) -> Callable[[Place], AbstractContextManager[None]]:
-    """What lets a rank of this attempt beat while a block runs; to be called in its process."""
+    """What lets a rank of this attempt beat while a block runs; to be called in its process.
+
+    A rank whose block is over is no longer seen: what it does then keeps nobody waiting.
+    """
     return functools.partial(_beating, attempt)
 
 
@@ -58,18 +61,19 @@ def _beat(attempt: str, place: Place, ended: threading.Event) -> None:
     from ray import train
 
     rank, node = train.get_context().get_world_rank(), ray.get_runtime_context().get_node_id()
-    count = 0
-    while True:
+    count, over = 0, False
+    while not over:
         beat = Beat(rank=rank, node=node, pid=os.getpid(), count=count, moves=place.moves, waits=place.waits)
         with contextlib.suppress(Exception):  # a head that is away misses a beat, and no more
             _head().internal_kv_put(_key(attempt, rank), json.dumps(asdict(beat)).encode(), True, _NAMESPACE)
         count += 1
-        if ended.wait(_EVERY_S):
-            return
+        over = ended.wait(_EVERY_S)
+    with contextlib.suppress(Exception):  # the same; whoever watches the attempt removes them all at its end
+        _head().internal_kv_del(_key(attempt, rank), False, _NAMESPACE)
 
 
 def beats_of(attempt: str) -> tuple[Beat, ...]:
-    """The newest beat of each rank that has begun, by rank."""
+    """The newest beat of each rank that has begun and is not over, by rank."""
     keys = _head().internal_kv_keys(_key(attempt), _NAMESPACE)
     found = (_head().internal_kv_get(key, _NAMESPACE) for key in keys)
     beats = (record_of(Beat, json.loads(data), "a beat") for data in found if data is not None)

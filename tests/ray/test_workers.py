@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch.distributed as dist
 
+from cluster.beats import beats_of
 from cluster.crew import Crew
 from cluster.retry import Again, Attempt, GiveUp, after_failures
 from cluster.workers import WorkerFailure, run_on_workers
@@ -37,17 +38,29 @@ def _act(part: str) -> tuple[int, int] | None:
     return dist.get_rank(), dist.get_world_size()
 
 
+def conclude(part: str, watched: Watched) -> list[int]:
+    """The ranks that are seen when their loops are over."""
+    with watched(Place()):
+        dist.barrier()
+    dist.barrier()
+    return [beat.rank for beat in beats_of(watched.args[0])]
+
+
 Watched = Callable[[Place], AbstractContextManager[None]]
 
 
-def run(part: str, scratch: Path) -> object:
+def run(part: str, scratch: Path, function: Callable[..., object] = act) -> object:
     crew = Crew.of(2, 2, cpus=0.5, gpus=0)
-    return run_on_workers(act, part, crew, 2, scratch=Store(str(scratch)), stop=lambda: None, stuck_s=6)
+    return run_on_workers(function, part, crew, 2, scratch=Store(str(scratch)), stop=lambda: None, stuck_s=6)
 
 
 def test_workers_meet_and_rank_zero_answers_and_leaves_nothing(tmp_path: Path) -> None:
     assert run("meet", tmp_path) == (0, 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ranks_whose_loop_is_over_are_not_watched(tmp_path: Path) -> None:
+    assert run("conclude", tmp_path, conclude) == []
 
 
 def test_the_users_error_on_one_rank_comes_back_and_is_not_retried(tmp_path: Path) -> None:
