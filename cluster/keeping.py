@@ -85,7 +85,7 @@ class Keeper:
         try:
             for path, log in self._logs.items():
                 if (lines := log.lines) != self._written[path]:
-                    self._store.write_bytes(path, log.text().encode())
+                    self._store.write_bytes(path, log.text().encode(errors="backslashreplace"))
                     self._written[path] = lines
             replace(self._record, alive=utc(self._clock())).write(self._store)
         except RaymillError as error:

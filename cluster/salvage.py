@@ -67,4 +67,4 @@ def _write_log(store: Store, record: JobRecord, log: str) -> None:
     text = BoundedText(_CHARS, 2 * _CHARS)
     for line in log.splitlines():
         text.add(without_userinfo(line))
-    store.write_bytes(record.driver_log, text.text().encode())
+    store.write_bytes(record.driver_log, text.text().encode(errors="backslashreplace"))

@@ -137,6 +137,13 @@ def test_a_log_is_written_again_only_where_it_is_longer(spec: Spec, record: JobR
     assert said(spec, record.driver_log) == ["one", "two"]
 
 
+def test_the_name_of_a_file_that_is_no_utf_8_is_kept_in_a_log(spec: Spec, record: JobRecord) -> None:
+    keeper = Keeper(Store(spec.store), record)
+    keeper.hear("said", "Could not read /data/a\udcff.csv.")
+    assert keeper.write()
+    assert said(spec, record.driver_log) == [r"Could not read /data/a\udcff.csv."]
+
+
 def test_a_store_that_is_away_is_said_once_and_what_was_said_meanwhile_comes_later(
     spec: Spec, record: JobRecord
 ) -> None:
