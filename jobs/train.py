@@ -11,7 +11,7 @@ from dataclasses import replace
 from cluster.attempts import fit_to_the_end
 from cluster.background import Background
 from cluster.stopping import on_interrupt
-from raymill.baselines import fit_baselines, has_baselines, write_baselines
+from raymill.baselines import has_baselines, store_baselines
 from raymill.bundle import Bundle
 from raymill.console import Console
 from raymill.courier import Courier
@@ -103,12 +103,8 @@ def _baselines(run: Run, prepared: Prepared, spec: Spec) -> Iterator[Background 
     if has_baselines(run.store, run.baselines):
         yield None
     else:
-        with Background.start(_store_baselines, prepared, run, spec.train.seed) as task:
+        with Background.start(store_baselines, prepared, run.store, run.baselines, spec.train.seed) as task:
             yield task
-
-
-def _store_baselines(prepared: Prepared, run: Run, seed: int) -> None:
-    write_baselines(run.store, run.baselines, prepared, fit_baselines(prepared, seed))
 
 
 def _wait(baselines: Background | None, console: Console) -> None:

@@ -100,6 +100,11 @@ def fit_baselines(prepared: Prepared, seed: int) -> list[BaselineScores]:
     ]
 
 
+def store_baselines(prepared: Prepared, store: Store, folder: str, seed: int) -> None:
+    """Fits the baselines and writes them. It stands here since a process that does only this needs no torch."""
+    write_baselines(store, folder, prepared, fit_baselines(prepared, seed))
+
+
 def write_baselines(store: Store, folder: str, prepared: Prepared, results: list[BaselineScores]) -> None:
     """Writes each baseline as one score shard `<folder>/<name>.parquet`, then the manifest `baselines.json`."""
     target = _test_target(prepared)
