@@ -10,13 +10,13 @@ from cluster.capacity import Capacity
 from cluster.crew import Crew
 from cluster.session import types_here
 from cluster.state import ClusterState
+from cluster.waiting import Turns
 from cluster.wishes import Wishes, is_granted
 from raymill.errors import MachineError, ResourceError
 
 IMPOSSIBLE_FOR_S = 600.0
 _POLL_S = 0.5
 _SETTLE_S = 1.0
-_FIRST_LINE_S = 5.0
 
 
 def muster(crew: Crew, say: Callable[[str], None], has_ended: Callable[[], bool]) -> int:
@@ -44,9 +44,7 @@ def muster(crew: Crew, say: Callable[[str], None], has_ended: Callable[[], bool]
 
 
 def _wait(is_there: Callable[[], bool], crew: Crew, say: Callable[[str], None], has_ended: Callable[[], bool]) -> bool:
-    began_s = possible_s = time.monotonic()
-    say_at_s, pause_s = began_s + _FIRST_LINE_S, 2 * _FIRST_LINE_S
-    types = types_here()
+    turns, types, possible_s = Turns(), types_here(), time.monotonic()
     while not is_there():
         if has_ended():
             return False
@@ -60,10 +58,12 @@ def _wait(is_there: Callable[[], bool], crew: Crew, say: Callable[[str], None], 
                 f"{_free(crew, state, capacity)}.",
                 "Add nodes, or ask for less in train; the same command continues.",
             )
-        if now_s >= say_at_s:
+        if turns.is_due(now_s):
+            turns.tell()
             say(f"waiting for {_asked(crew)}: {_free(crew, state, capacity)}")
-            say_at_s, pause_s = now_s + pause_s, 2 * pause_s
         time.sleep(_POLL_S)
+    if (waited_s := turns.end(time.monotonic())) is not None:
+        say(f"goes on after {waited_s:.0f} s of waiting")
     return True
 
 
