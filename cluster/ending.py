@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from cluster.stopping import is_asked_to_stop
-from raymill.errors import InternalError, Interrupted, RaymillError
+from raymill.errors import InternalError, Interrupted, MachineError, RaymillError
 
 
 def as_ours(error: BaseException) -> RaymillError:
-    """The error itself, or one that it caused: an interruption where one was asked for, else a defect of ours."""
+    """The error itself, or one that it caused: an interruption that was asked for, a head that is away, or a defect."""
     if isinstance(error, RaymillError):
         return error
     if isinstance(error, KeyboardInterrupt) or is_asked_to_stop():
         return _caused(error, Interrupted("Stopped at once.", "What is done is kept; the same command continues."))
+    if any(kind.__name__ == "RpcError" for kind in type(error).__mro__):  # without importing Ray
+        return _caused(
+            error,
+            MachineError(
+                f"Ray's head doesn't answer: {' '.join(str(error).split())[:200].rstrip('.')}.",
+                "See that its node is up; the same command continues from what is in the store.",
+            ),
+        )
     return _caused(
         error,
         InternalError(

@@ -1,0 +1,22 @@
+"""Whose error a command ends with."""
+
+from __future__ import annotations
+
+from cluster.ending import as_ours
+from raymill.errors import DataError, InternalError, Interrupted, MachineError
+
+
+class RpcError(Exception):
+    """What Ray raises where its head can't be asked."""
+
+
+def test_an_error_of_ours_is_itself_and_any_other_has_an_owner() -> None:
+    ours = DataError("No such column.", "Correct it.")
+    assert as_ours(ours) is ours
+    assert isinstance(as_ours(KeyboardInterrupt()), Interrupted)
+    defect = as_ours(ValueError("a\nb"))
+    assert isinstance(defect, InternalError) and defect.what == "ValueError: a b"
+    away = as_ours(RpcError("failed to connect\nto 10.0.0.5"))
+    assert isinstance(away, MachineError)
+    assert away.what == "Ray's head doesn't answer: failed to connect to 10.0.0.5."
+    assert isinstance(away.__cause__, RpcError)
