@@ -61,7 +61,9 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
     except (MachineError, ResourceError) as error:
         with contextlib.suppress(RaymillError):  # the same
             salvage_lost(store, submission.id, spec.name, command, api.address, seen.text.text(), error)
-        raise
+        if isinstance(error, MachineError):
+            raise
+        raise MachineError(error.what, f"{error.fix} The same command continues.") from error  # its address was right
     return _ending(job, report)
 
 
