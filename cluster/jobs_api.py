@@ -27,6 +27,7 @@ _NO_AGENT_S = 60.0
 _BEGINNING_BYTES = 1 << 16
 _NO_AGENT = "No available agent"
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+_TOKEN = "Set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,10 +195,7 @@ class JobsApi:
     def _refused(self, error: urllib.error.HTTPError) -> ResourceError | MachineError:
         said = " ".join(error.read().decode(errors="replace").split())[-300:] or error.reason
         if error.code in (401, 403):
-            return ResourceError(
-                f"The cluster at {self.address} doesn't take this token ({error.code}).",
-                "Set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it.",
-            )
+            return ResourceError(f"The cluster at {self.address} doesn't take this token ({error.code}).", _TOKEN)
         if error.code < 500:
             return ResourceError(f"The cluster at {self.address} refuses: {said}.", "Check the address and the job.")
         return MachineError(f"The cluster at {self.address} failed: {said}.", "Type the same command again.")
@@ -217,11 +215,16 @@ def _may_mend(error: Exception) -> bool:
 
 
 def _authorization() -> dict[str, str]:
-    """The token that Ray itself would send: from the environment, a file that it names, or the user's own."""
-    token = os.environ.get("RAY_AUTH_TOKEN", "")
+    """The token that Ray itself would send: from the environment, a file that it names, or the user's own.
+
+    Raises ResourceError for one that no header can hold, since the error of the library that sends it would show it.
+    """
+    token = os.environ.get("RAY_AUTH_TOKEN", "").strip()
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path("~/.ray/auth_token").expanduser())
     if not token and path.is_file():
         token = path.read_text().strip()
+    if not (token.isascii() and token.isprintable()):
+        raise ResourceError("The cluster's token holds more than letters, digits and signs.", _TOKEN)
     return {"authorization": f"Bearer {token}"} if token else {}
 
 

@@ -126,6 +126,16 @@ def test_the_token_is_shown_and_a_refused_one_is_said_without_it(head: Head, mon
     assert "secret" not in str(caught.value)
 
 
+def test_a_token_that_no_header_can_hold_is_refused_without_it(head: Head, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret\ntoken")
+    with pytest.raises(ResourceError, match="token holds more than") as caught:
+        JobsApi(head.address).versions()
+    assert "secret" not in str(caught.value)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret-token\n")
+    assert JobsApi(head.address).job("i") is None
+    assert head.asked[-1][2] == "Bearer secret-token"
+
+
 def test_the_capacity_is_what_the_nodes_have_and_what_the_autoscalers_log_tells(head: Head) -> None:
     def node(id: str, is_head: bool, **resources: float) -> dict[str, Any]:
         return {"node_id": id, "is_head_node": is_head, "resources_total": resources}
