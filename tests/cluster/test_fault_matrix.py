@@ -99,7 +99,7 @@ def test_a_damaged_checkpoint_is_not_used(
     with checkpoint_corrupted(scene), worker_killed(scene):
         scene.go()
     report, said = scene.succeeds()
-    assert "is damaged; " + ("training starts over" if step == 8 else "using the one before it") in said
+    assert "is damaged; " + ("there is none before it" if step == 8 else "using the one before it") in said
     tell(scene, said)
     Result.of(report, scene.laptop).assert_same(undisturbed)
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow.csv import write_csv
 
 from tests.cluster.laptop import BUCKET, Laptop
 from tests.cluster.scene import processes_of, wait_for, words_of
@@ -20,7 +22,8 @@ from tests.cluster.servers import s3_client
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
 SOURCE = "flour"
-FILES, ROWS = 24, 4000
+_AT_WORK = "ray::Read"  # the title of a process that works on a piece
+FILES, ROWS = 24, 14_000  # 50 MB: a dozen pieces
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Preparation:
 
 
 def worker_killed(laptop: Laptop) -> None:
-    at_work = [p for p in processes_of(laptop.nodes) if words_of(p)[0].startswith("ray::") and "Read" in words_of(p)[0]]
+    at_work = [p for p in processes_of(laptop.nodes) if words_of(p)[0].startswith(_AT_WORK)]
     at_work[0].kill()
 
 
@@ -78,10 +81,13 @@ def head_started_again(laptop: Laptop) -> None:
 def source(laptop: Laptop) -> None:
     draw = np.random.default_rng(3)
     for index in range(FILES):
-        numbers = draw.normal(size=(ROWS, 8))
-        rows = [",".join(f"{value:.6f}" for value in row) + f",{int(row[0] > 0)}" for row in numbers]
-        text = "a,b,c,d,e,f,g,h,y\n" + "\n".join(rows) + "\n"
-        s3_client(laptop.s3).put_object(Bucket=BUCKET, Key=f"{SOURCE}/{index:02d}.csv", Body=text.encode())
+        numbers = draw.normal(size=(8, ROWS))
+        table = pa.table({f"x{column}": values for column, values in enumerate(numbers)} | {"y": numbers[0] > 0})
+        with pa.BufferOutputStream() as text:
+            write_csv(table, text)
+        s3_client(laptop.s3).put_object(
+            Bucket=BUCKET, Key=f"{SOURCE}/{index:02d}.csv", Body=text.getvalue().to_pybytes()
+        )
 
 
 @pytest.fixture(scope="module")
