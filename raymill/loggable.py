@@ -19,13 +19,18 @@ _USERINFO = re.compile(r"([A-Za-z][\w+.-]{0,20}://)(?:[^/\s\"'<>]*@|[^/\s\"'<>@:
 _QUERY_SECRET = re.compile(
     r"([?&][\w.-]*(?:token|secret|passw|pwd|signature|credential|auth|key|sig)[\w.-]*=)[^&#\s\"'<>]+", re.IGNORECASE
 )
+# As libraries of HTTP show a header that they can't send, as with the end of a line behind the token; "Basic
+# statistics" is none.
+_HEADER_SECRET = re.compile(r"\b(Bearer|Basic(?= \S*[A-Z\d=])) [^\s\"'<>]{8,}")
 _NOT_IN_KEYS = re.compile(r"[^\w.\- :]")
 
 
 def without_userinfo(text: str) -> str:
-    """A text in which `user:password@` is gone from every URI, and the values of `?token=` and its like are `***`."""
+    """A text in which `user:password@` is gone from every URI; the values of `?token=` and of `Bearer` are `***`."""
     if "://" in text:
         text = _USERINFO.sub(r"\1", text)
+    if "Bearer " in text or "Basic " in text:
+        text = _HEADER_SECRET.sub(r"\1 ***", text)
     return _QUERY_SECRET.sub(r"\1***", text) if "=" in text else text
 
 

@@ -31,6 +31,12 @@ from raymill.loggable import flat_params, key_of, scrubbed, without_userinfo
         ("s3://b/p?access_key=AK&secret_key=S/K&region=eu", "s3://b/p?access_key=***&secret_key=***&region=eu"),
         ("https://h/x?sig=abc#part", "https://h/x?sig=***#part"),
         ("what is this? token = 5", "what is this? token = 5"),
+        (
+            r"reserved character(s) in header value: 'Bearer abcd-efgh\n'",
+            "reserved character(s) in header value: 'Bearer ***'",
+        ),
+        ("authorization: Basic dXNlcjpwYXNz", "authorization: Basic ***"),
+        ("Basic statistics, Bearer of it", "Basic statistics, Bearer of it"),
     ],
 )
 def test_user_and_password_leave_every_uri_and_nothing_else_does(text: str, expected: str) -> None:
