@@ -90,7 +90,12 @@ def judge(sight: Sight) -> GoOn | Verdict:
 
 
 def _stuck(sight: Sight) -> Stuck:
-    """The ranks that are silent or don't wait for the others; all where none is."""
-    ranks = tuple(beat for beat in sight.beats if beat.rank in sight.silent or not beat.waits) or sight.beats
+    """The ranks that are silent or don't wait for the others; all where none is, or where those have not begun."""
+    found = tuple(beat for beat in sight.beats if beat.rank in sight.silent or not beat.waits)
+    absent = sorted(set(range(sight.workers)) - {beat.rank for beat in sight.beats})
+    if absent and not found:
+        who = ", ".join(f"rank {rank}" for rank in absent)
+        return Stuck(reason=f"{who} did not begin for {sight.still_s:.0f} s, and the others waited", ranks=sight.beats)
+    ranks = found or sight.beats
     who = ", ".join(f"rank {beat.rank} (process {beat.pid} on node {beat.node[:8]})" for beat in ranks)
     return Stuck(reason=f"{who} did not move for {sight.still_s:.0f} s, and the others waited", ranks=ranks)

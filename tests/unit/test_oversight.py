@@ -44,7 +44,12 @@ def test_a_silent_rank_is_stuck_and_all_are_where_each_waits_for_the_others() ->
     assert isinstance(nobody, Stuck) and nobody.ranks == all_wait
 
 
-def test_ranks_that_have_not_begun_are_not_stuck() -> None:
+def test_a_rank_that_does_not_begin_is_named_and_those_that_wait_for_it_are_ended() -> None:
+    stuck = judge(replace(SIGHT, beats=BEATS[:1], still_s=STUCK_S + 1))
+    assert stuck == Stuck(reason="rank 1 did not begin for 301 s, and the others waited", ranks=BEATS[:1])
+
+
+def test_ranks_of_which_none_has_begun_are_not_stuck() -> None:
     assert isinstance(judge(replace(SIGHT, beats=(), still_s=10 * STUCK_S)), GoOn)
 
 
