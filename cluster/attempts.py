@@ -14,6 +14,7 @@ from raymill.checkpoint import Checkpoints
 from raymill.console import Console
 from raymill.errors import Interrupted, MachineError
 from raymill.loop import Fit
+from raymill.out_of_memory import is_out_of_memory
 from raymill.run import Run
 from raymill.train_spec import TrainSpec
 from raymill.training import Assignment, train_rank
@@ -76,8 +77,10 @@ def _attempt(
 def _alone(assignment: Assignment, asked: threading.Event, console: Console) -> Fit | WorkerFailure:
     try:
         return train_rank(assignment, say=lambda text: console.say(f"train     {text}"), asked=asked)
-    except (MachineError, MemoryError) as error:
-        return WorkerFailure(errors=(error,))
+    except Exception as error:
+        if isinstance(error, MachineError) or is_out_of_memory(error):
+            return WorkerFailure(errors=(error,))
+        raise
 
 
 def _crew(recipe: TrainSpec) -> Crew:
