@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _STATES = {"SUCCEEDED": SUCCEEDED, "STOPPED": INTERRUPTED}
 _CHARS = 1 << 20
+_SHOWN_CHARS = 300
+_ITS_LOG = ", last available logs (truncated to 20,000 chars):"  # in Ray's message, before the log's last lines
 
 
 def salvage(store: Store, job: Job, log: str, address: str) -> None:
@@ -50,7 +52,9 @@ def salvage_lost(store: Store, id: str, name: str, command: str, address: str, l
 
 def unexplained(job: Job) -> MachineError:
     """What there is to say about a job that ended without a report."""
-    said = " ".join(job.message.split())[-300:].rstrip(".") or "it did not say why"
+    cause, _, log = job.message.partition(_ITS_LOG)
+    ends = [" ".join(part.split())[:_SHOWN_CHARS] for part in (cause, *log.strip().splitlines()[-1:])]
+    said = "; its last line: ".join(end for end in ends if end).rstrip(".") or "it did not say why"
     return MachineError(
         f"The job {job.id} ended as {job.status.lower()} without a result: {said}.",
         "See its log with `raymill logs`; the same command continues from what is in the store.",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cluster.jobs_api import Job
-from cluster.salvage import salvage, salvage_lost
+from cluster.salvage import salvage, salvage_lost, unexplained
 from raymill.errors import ResourceError
 from raymill.job_record import JobRecord, read
 from raymill.store import Store
@@ -19,7 +19,8 @@ AT = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 FAILED = Job(
     id=ID,
     status="FAILED",
-    message="Job entrypoint command failed with exit code 1, last logs:\nModuleNotFoundError: No module named 'jobs'",
+    message="Job entrypoint command failed with exit code 1, last available logs (truncated to 20,000 chars):\n"
+    "joined the Ray session\nModuleNotFoundError: No module named 'jobs'",
     exit_code=1,
     started_s=AT.timestamp(),
     ended_s=AT.timestamp() + 5,
@@ -77,3 +78,11 @@ def test_of_a_job_that_goes_with_its_cluster_what_was_seen_is_kept(store: Store)
     assert log(store) == "seen\n"
     salvage_lost(store, ID, "t", "train", "http://h:8265", "less\n", error)
     assert log(store) == "seen\n"
+
+
+def test_why_a_job_ended_is_its_exit_code_and_the_last_line_it_printed() -> None:
+    assert unexplained(FAILED).what.endswith(
+        "without a result: Job entrypoint command failed with exit code 1; "
+        "its last line: ModuleNotFoundError: No module named 'jobs'."
+    )
+    assert unexplained(replace(FAILED, message="")).what.endswith("without a result: it did not say why.")
