@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from cluster.beats import beating
 from cluster.crew import Crew
 from cluster.overseer import Overseer
 from cluster.oversight import STUCK_S, Move, Resize, Stuck
-from raymill.errors import MachineError, WorkerLost
+from raymill.errors import MachineError, StoreError, WorkerLost
 from raymill.store import Store
 
 Value = TypeVar("Value")
@@ -94,7 +95,8 @@ def _fit(
     except TrainingFailedError as error:
         return WorkerFailure(errors=(error,))
     finally:
-        scratch.delete(attempt)
+        with contextlib.suppress(StoreError):  # a store that is away hides no outcome; `raymill clean` removes it then
+            scratch.delete(attempt)
 
 
 def beside(function: Callable[[], Value]) -> Value:

@@ -15,7 +15,7 @@ from cluster.beats import beats_of
 from cluster.crew import Crew
 from cluster.retry import Again, Attempt, GiveUp, after_failures
 from cluster.workers import WorkerFailure, run_on_workers
-from raymill.errors import DataError, WorkerLost
+from raymill.errors import DataError, StoreError, WorkerLost
 from raymill.loop import Place
 from raymill.store import Store
 
@@ -49,14 +49,25 @@ def conclude(part: str, watched: Watched) -> list[int]:
 Watched = Callable[[Place], AbstractContextManager[None]]
 
 
-def run(part: str, scratch: Path, function: Callable[..., object] = act) -> object:
-    crew = Crew.of(2, 2, cpus=0.5, gpus=0)
-    return run_on_workers(function, part, crew, 2, scratch=Store(str(scratch)), stop=lambda: None, stuck_s=6)
+def run(part: str, scratch: Path | Store, function: Callable[..., object] = act) -> object:
+    crew, store = Crew.of(2, 2, cpus=0.5, gpus=0), scratch if isinstance(scratch, Store) else Store(str(scratch))
+    return run_on_workers(function, part, crew, 2, scratch=store, stop=lambda: None, stuck_s=6)
+
+
+class Leaving(Store):
+    """A store that goes away before anything is deleted there."""
+
+    def delete(self, path: str) -> None:
+        raise StoreError(f"{path} can't be deleted.", "Wait.")
 
 
 def test_workers_meet_and_rank_zero_answers_and_leaves_nothing(tmp_path: Path) -> None:
     assert run("meet", tmp_path) == (0, 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_away_at_the_end_hides_no_result(tmp_path: Path) -> None:
+    assert run("meet", Leaving(str(tmp_path))) == (0, 2)
 
 
 def test_ranks_whose_loop_is_over_are_not_watched(tmp_path: Path) -> None:
