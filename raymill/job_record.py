@@ -9,6 +9,7 @@ It knows the store and the clock. Who writes a record, and what is in a log, is 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -32,6 +33,7 @@ COMMANDS = ("run", "prepare", "train", "evaluate", "promote", "deploy", "predict
 RUNNING, SUCCEEDED, FAILED, INTERRUPTED, LOST = "running", "succeeded", "failed", "interrupted", "lost"
 EMBEDDED = "embedded"
 LOST_AFTER_S = 60.0
+_DAMAGED = "Delete that file; `--job` names another job, and no result is lost with a record."
 _STAMP = "%Y%m%d-%H%M%S"
 ENDING = rf"({'|'.join(COMMANDS)})-(\d{{8}}-\d{{6}}-[0-9a-f]{{4}})"
 
@@ -115,18 +117,35 @@ def ids(store: Store, name: str) -> list[str]:
 
 
 def read(store: Store, id: str, now: datetime) -> JobRecord | None:
-    """A job's record as it reads now, or None. Raises DataError for one that another version wrote."""
+    """A job's record as it reads now, or None. Raises DataError for one that is damaged or another version's."""
     path = _path(id)
     if not store.exists(path):
         return None
     shown = f"{store.uri}/{path}"
-    fields = require_format(store.read_json(path), FORMAT, shown)
-    many = {key: tuple(fields.get(key, ())) for key in ("runs", "events")}
-    return record_of(JobRecord, fields | many, shown).seen(now)
+    try:
+        fields = require_format(json.loads(store.read_bytes(path)), FORMAT, shown)
+        many = {key: tuple(fields.get(key, ())) for key in ("runs", "events")}
+        record = record_of(JobRecord, fields | many, shown)
+        _require_sound(record)
+        return record.seen(now)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{shown} is damaged, not the record that was written: {error}.", _DAMAGED) from error
+
+
+def _require_sound(record: JobRecord) -> None:
+    """Raises ValueError, TypeError or KeyError where what is read of a record isn't what it should be."""
+    for at in (record.started, record.alive, record.ended or record.started):
+        if datetime.fromisoformat(at).tzinfo is None:
+            raise ValueError(f"{at} is no time in UTC")
+    for said in (*record.events, *([record.error] if record.error is not None else [])):
+        for key in ("what", "fix") if said is record.error else ("at", "kind", "text"):
+            said[key]
+    if not isinstance(record.pid, int) or not isinstance(record.report or {}, dict):
+        raise TypeError("its pid is no number, or its report holds no named fields")
 
 
 def newest(store: Store, name: str, now: datetime) -> Iterator[JobRecord]:
-    """The records of a spec's name, the newest first; those of another version of raymill are passed over."""
+    """The records of a spec's name, the newest first; damaged ones and another version's are passed over."""
     for id in ids(store, name):
         try:
             record = read(store, id, now)

@@ -90,3 +90,26 @@ def test_a_record_of_another_version_is_named_and_passed_over(store: Store) -> N
     with pytest.raises(DataError, match=rf"{old.id}/job.json .* has the format 99"):
         read(store, old.id, NOON)
     assert list(newest(store, "t", NOON)) == [new]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        '{"format": 1,',
+        {"alive": 5},
+        {"alive": "2026-11-22T12:00:00"},
+        {"events": None},
+        {"error": "boom"},
+        {"pid": "x"},
+    ],
+)
+def test_a_damaged_record_is_named_and_passed_over(store: Store, damage: str | dict[str, object]) -> None:
+    torn, whole = begun(minutes=5), begun()
+    for record in (torn, whole):
+        record.write(store)
+    path = f"jobs/{torn.id}/job.json"
+    text = damage if isinstance(damage, str) else json.dumps(json.loads(store.read_bytes(path)) | damage)
+    store.write_bytes(path, text.encode())
+    with pytest.raises(DataError, match=rf"{torn.id}/job.json is damaged"):
+        read(store, torn.id, NOON)
+    assert list(newest(store, "t", NOON)) == [whole]
