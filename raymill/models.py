@@ -102,7 +102,8 @@ def _imported(spec: ImportedSpec) -> Callable[..., Any]:
 def require_importable(spec: ModelSpec) -> None:
     """Raises SpecError where the network's function can't be imported, before anything is computed for it."""
     if isinstance(spec, ImportedSpec):
-        _imported(spec)
+        with _blaming(spec, "its module must import without an error"):
+            _imported(spec)
 
 
 def is_from_imported_code(spec: ModelSpec, error: BaseException) -> bool:
@@ -121,7 +122,7 @@ def _blaming(spec: ImportedSpec, rule: str) -> Iterator[None]:
         yield
     except SpecError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpecError(
             f"model.import: {spec.import_} failed: {type(error).__name__}: {' '.join(str(error).split())}.",
             f"{rule}; --debug shows the traceback.",

@@ -86,7 +86,7 @@ def _fit(loop: Loop, spec: Spec) -> Fit:
         return loop.fit()
     except RaymillError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if is_out_of_memory(error):
             raise _starved(loop, error) from error
         if not is_from_imported_code(spec.model, error):
@@ -98,7 +98,7 @@ def _fit(loop: Loop, spec: Spec) -> Fit:
         ) from error
 
 
-def _starved(loop: Loop, error: Exception) -> OutOfMemory:
+def _starved(loop: Loop, error: BaseException) -> OutOfMemory:
     where = "its accelerator" if loop.world.device.type == "cuda" else "its machine"
     rows = -(-loop.recipe.batch_size // (loop.world.size * loop.passes))
     return OutOfMemory(

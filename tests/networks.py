@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from torch import nn
 
@@ -113,6 +115,19 @@ class Tiring(Half):
         if self.steps == 3:
             raise ValueError("too tired")
         return super().forward(numbers, categories)
+
+
+class Leaving(Half):
+    """Ends its process, as scripts do, in the first step."""
+
+    def forward(self, numbers: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            sys.exit(4)
+        return super().forward(numbers, categories)
+
+
+def leaving(layout: Layout, task: Task) -> nn.Module:
+    return Leaving(layout, task)
 
 
 def tiring(layout: Layout, task: Task) -> nn.Module:

@@ -14,7 +14,14 @@ from pydantic import TypeAdapter
 from raymill.errors import SpecError
 from raymill.layout import CategoryFeature, Layout
 from raymill.model_spec import ModelSpec
-from raymill.models import build_model, default_learning_rate, has_batch_statistics, load_weights, parameter_groups
+from raymill.models import (
+    build_model,
+    default_learning_rate,
+    has_batch_statistics,
+    load_weights,
+    parameter_groups,
+    require_importable,
+)
 from raymill.task import Task
 from tests.fakes import FakePrepared
 from tests.networks import Small
@@ -138,6 +145,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "    return Net()\n"
     )
     (tmp_path / "their_typo.py").write_text("def build_model(layout, task)\n    pass\n")
+    (tmp_path / "their_script.py").write_text("import sys\nsys.exit(5)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "their_net.build_model"
     sys.modules.pop("their_net", None)
@@ -171,6 +179,12 @@ def test_a_bad_import_is_the_users_to_mend(name: str, what: str) -> None:
 def test_a_module_with_a_typing_error_is_the_users_to_mend(own_module: str) -> None:
     with pytest.raises(SpecError, match="SyntaxError: expected ':'"):
         build_model(spec(**{"import": "their_typo.build_model"}), NUMBERS, TWO)
+
+
+@pytest.mark.parametrize(("module", "what"), [("their_typo", "SyntaxError: expected ':'"), ("their_script", "Exit: 5")])
+def test_a_module_that_fails_is_refused_before_anything_is_computed(own_module: str, module: str, what: str) -> None:
+    with pytest.raises(SpecError, match=what):
+        require_importable(spec(**{"import": f"{module}.build_model"}))
 
 
 def test_an_option_that_the_function_does_not_take_is_named(own_module: str) -> None:

@@ -125,6 +125,8 @@ def test_more_epochs_leave_the_first_bundle_as_it_is(prepared: Prepared, tmp_pat
 def test_a_network_that_fails_in_training_is_the_users_to_mend(prepared: Prepared, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="the network failed by step 3: ValueError: too tired"):
         train_rank(assignment(prepared, tmp_path / "store", {"import": "tests.networks.tiring"}))
+    with pytest.raises(SpecError, match="the network failed by step 1: SystemExit: 4"):
+        train_rank(assignment(prepared, tmp_path / "store", {"import": "tests.networks.leaving"}))
 
 
 def test_a_loss_that_is_no_number_leaves_no_manifest(prepared: Prepared, tmp_path: Path) -> None:
