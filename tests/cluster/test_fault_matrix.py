@@ -105,16 +105,30 @@ def test_a_damaged_checkpoint_is_not_used(
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("deed", [s3_stopped(30), mlflow_stopped(60)], ids=["s3", "mlflow"])
-def test_a_service_that_is_away_is_waited_for(
-    make: Callable[..., Scene], undisturbed: Result, tell: Tell, deed: Deed, step: int
+def test_a_store_that_is_away_is_waited_for(
+    make: Callable[..., Scene], undisturbed: Result, tell: Tell, step: int
 ) -> None:
     scene = make(points=[step])
     scene.start()
-    with deed(scene):
+    with s3_stopped(30)(scene):
         scene.go()
     report, said = scene.succeeds()
     tell(scene, said)
+    Result.of(report, scene.laptop).assert_same(undisturbed)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_a_tracker_that_is_away_has_missed_is_sent_by_the_same_command(
+    make: Callable[..., Scene], undisturbed: Result, tell: Tell, step: int
+) -> None:
+    scene = make(points=[step])
+    scene.start()
+    with mlflow_stopped(60)(scene):
+        scene.go()
+    _, said = scene.succeeds()
+    tell(scene, said)
+    scene.start()
+    report, _ = scene.succeeds()
     Result.of(report, scene.laptop).assert_same(undisturbed)
 
 
