@@ -12,7 +12,7 @@ from cluster.state import is_embedded
 from cluster.workers import Stopped, WorkerFailure, run_on_workers
 from raymill.checkpoint import Checkpoints
 from raymill.console import Console
-from raymill.errors import Interrupted, MachineError
+from raymill.errors import Interrupted, MachineError, StoreError
 from raymill.loop import Fit
 from raymill.out_of_memory import is_out_of_memory
 from raymill.run import Run
@@ -25,12 +25,12 @@ def fit_to_the_end(assignment: Assignment, run: Run, asked: threading.Event, con
 
     Raises UserError at once, MachineError when retries are spent, Interrupted when asked to stop between attempts.
     """
-    attempt = Attempt(step=_newest_step(run))
+    attempt = Attempt(step=_newest_step(run, 0))
     while True:
         outcome = _attempt(assignment, attempt, run, asked, console)
         if isinstance(outcome, Fit):
             return outcome
-        decision = _decide(outcome, attempt, _newest_step(run))
+        decision = _decide(outcome, attempt, _newest_step(run, attempt.step))
         if isinstance(decision, GiveUp):
             raise decision.error
         ended = "was stopped" if isinstance(outcome, Stopped) else "failed"
@@ -88,5 +88,9 @@ def _crew(recipe: TrainSpec) -> Crew:
     return Crew.of(recipe.least_workers, recipe.most_workers, cpus=recipe.cpus_asked, gpus=recipe.gpus_per_worker)
 
 
-def _newest_step(run: Run) -> int:
-    return Checkpoints(run.store, run.checkpoints).newest_step()
+def _newest_step(run: Run, known: int) -> int:
+    """The newest checkpoint's step; the one that is known where the store is away, which may be what is decided on."""
+    try:
+        return Checkpoints(run.store, run.checkpoints).newest_step()
+    except StoreError:
+        return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -16,7 +17,9 @@ from cluster.state import ClusterState
 from cluster.wishes import Wishes
 from raymill.errors import StoreError
 
+_LOG = logging.getLogger("raymill.overseer")
 _EVERY_S = 1.0
+_JOIN_S = 5.0  # a kill or a stop may take longer, and then needs nobody
 _KILL_WITHIN_S = 60.0
 
 
@@ -42,7 +45,7 @@ class Overseer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.join(_JOIN_S)
         self._wishes.withdraw()
         forget_beats(self._attempt)
 
@@ -52,8 +55,11 @@ class Overseer:
         while not self._ended.wait(_EVERY_S):
             try:
                 self._act(judge(self._see()))
-            except (ray.exceptions.RayError, ray.exceptions.RpcError, StoreError, TimeoutError):
+            except (ray.exceptions.RayError, StoreError, TimeoutError):
                 continue  # a head or a store that is away is asked again; the attempt itself meets it, if it stays away
+            except Exception as error:  # noqa: BLE001 - the thread's last frame: an attempt need not end with it
+                _LOG.warning(f"nobody watches the workers any more: {type(error).__name__}: {error}")
+                return
 
     def _see(self) -> Sight:
         state = ClusterState.now()
@@ -78,6 +84,8 @@ class Overseer:
 
     def _act(self, judged: GoOn | Verdict) -> None:
         """Ends the attempt once for a reason, and later only what is stuck."""
+        if self._ended.is_set():
+            return
         if isinstance(judged, Stuck):
             self.verdict = judged
             for beat in judged.ranks:

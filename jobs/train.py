@@ -15,7 +15,7 @@ from raymill.baselines import has_baselines, store_baselines
 from raymill.bundle import Bundle
 from raymill.console import Console
 from raymill.courier import Courier
-from raymill.errors import Interrupted
+from raymill.errors import Interrupted, StoreError
 from raymill.following import Follower
 from raymill.history import EpochRecord
 from raymill.lineage import git_commit
@@ -63,9 +63,15 @@ def _train(spec: Spec, prepared: Prepared, run: Run, courier: Courier, console: 
     assignment = Assignment(spec=spec, dataset_uri=prepared.uri, run_id=run_id, git_commit=git_commit())
     asked = threading.Event()
 
-    def ask() -> None:
+    def tell_ranks() -> None:
+        try:
+            run.ask_to_stop()
+        except StoreError as error:
+            console.say(f"train     WARNING: {error.what} The workers don't hear it; once more to stop at once.")
+
+    def ask() -> None:  # in a signal's handler: what waits for a store waits in a thread
         asked.set()
-        run.ask_to_stop()
+        threading.Thread(target=tell_ranks, name="stop", daemon=True).start()
 
     with on_interrupt(ask, console), _followed(run, spec, courier, console):
         fit = fit_to_the_end(assignment, run, asked, console)

@@ -6,6 +6,7 @@ stops it: what it could not read or send is in the store, where whoever ends the
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,10 +14,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol
 
-from raymill.errors import StoreError, TrackerError
+from raymill.errors import RaymillError, StoreError, TrackerError
 from raymill.history import EpochRecord, read_history
 from raymill.store import Store
 
+_LOG = logging.getLogger("raymill.following")
 _POLLS_BETWEEN_TRIES = 10
 
 
@@ -57,7 +59,7 @@ class Follower:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        with suppress(StoreError, TrackerError):
+        with suppress(RaymillError):  # the store has them, and whoever delivers the run reads them again
             self._read()
             self._send()
 
@@ -69,6 +71,9 @@ class Follower:
                     self._send()
             except (StoreError, TrackerError):
                 self._retry_at_s = time.monotonic() + _POLLS_BETWEEN_TRIES * self._every_s
+            except RaymillError as error:
+                _LOG.warning(f"training goes on, and its epochs are not shown: {error.what}")
+                return
 
     def _read(self) -> None:
         for record in read_history(self._store, self._folder, self._seen_epoch):

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from raymill.checkpoint import Checkpoints, Saved
-from raymill.errors import DataError, MachineError, UserError
+from raymill.errors import DataError, MachineError, OutOfMemory, UserError
 from raymill.history import EpochRecord
 from raymill.models import has_batch_statistics, parameter_groups
 from raymill.order import EpochOrder, Order
@@ -100,6 +100,12 @@ class Loop:
             raise UserError(
                 "The model has batch norm, which sees only one worker's share of a batch.",
                 "Use train.workers=1, or layer norm.",
+            )
+        if self.passes > 1 and has_batch_statistics(self.model):
+            raise OutOfMemory(
+                "The model needs more memory than there is, and it has batch norm: half the rows at a time would change "
+                "what it learns.",
+                "Lower train.batch_size, use layer norm, or a machine with more memory; the same command continues.",
             )
         groups = parameter_groups(self.model)
         self.parameters = [p for parameters, _ in groups for p in parameters]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from raymill.checkpoint import Checkpoints
-from raymill.errors import DataError, SpecError, UserError
+from raymill.errors import DataError, OutOfMemory, SpecError, UserError
 from raymill.loop import Fit, Loop
 from raymill.store import Store
 from raymill.world import World
@@ -286,6 +286,11 @@ def test_what_the_ranks_are_doing_can_be_seen_from_outside() -> None:
 def test_batch_norm_is_refused_above_one_worker() -> None:
     with pytest.raises(UserError, match="batch norm"):
         training({"import": "tests.networks.batch_norm"}, size=2).run()
+
+
+def test_batch_norm_is_not_given_half_the_rows_at_a_time() -> None:
+    with pytest.raises(OutOfMemory, match="batch norm"):
+        training({"import": "tests.networks.batch_norm"}, passes=2).run()
 
 
 def test_weights_that_no_longer_fit_an_edited_network_are_a_spec_error(checkpoints: Checkpoints) -> None:
