@@ -103,7 +103,7 @@ class Loop:
             )
         if self.passes > 1 and has_batch_statistics(self.model):
             raise OutOfMemory(
-                "The model needs more memory than there is, and it has batch norm: half the rows at a time would change "
+                "The model needs more memory than there is, and has batch norm: half the rows at a time would change "
                 "what it learns.",
                 "Lower train.batch_size, use layer norm, or a machine with more memory; the same command continues.",
             )
