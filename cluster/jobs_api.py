@@ -13,10 +13,10 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cluster.capacity import Capacity, types_in
 from raymill.errors import MachineError, ResourceError
@@ -28,6 +28,7 @@ _BEGINNING_BYTES = 1 << 16
 _NO_AGENT = "No available agent"
 _ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 _TOKEN = "Set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to a file that holds it."
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,16 +84,18 @@ class JobsApi:
 
     def versions(self) -> tuple[str, str]:
         """The versions of the cluster's Ray and Python."""
-        said = self._json("GET", "/api/v0/cluster_metadata")["data"]
-        return str(said["rayVersion"]), str(said["pythonVersion"])
+        return self._json(
+            "GET",
+            "/api/v0/cluster_metadata",
+            lambda said: (str(said["data"]["rayVersion"]), str(said["data"]["pythonVersion"])),
+        )
 
     def capacity(self) -> Capacity:
         """What the nodes that are alive have, and what the autoscaler may add, which only its own log tells."""
         alive = "limit=10000&filter_keys=state&filter_predicates=%3D&filter_values=ALIVE"
-        nodes = self._json("GET", f"/api/v0/nodes?{alive}")["data"]["result"]["result"]
-        head = next((node["node_id"] for node in nodes if node["is_head_node"]), None)
+        nodes, head = self._json("GET", f"/api/v0/nodes?{alive}", _nodes_and_head)
         log = "" if head is None else self._beginning(f"/api/v0/logs/file?node_id={head}&filename=monitor.log&lines=-1")
-        return Capacity(nodes=[node["resources_total"] for node in nodes], types=types_in(log))
+        return Capacity(nodes=nodes, types=types_in(log))
 
     def upload(self, package: bytes) -> str:
         """The URI of a zipped folder, which is sent unless the cluster has it."""
@@ -124,16 +127,18 @@ class JobsApi:
 
     def job(self, id: str) -> Job | None:
         found = self._found("GET", f"/api/jobs/{_quoted(id)}")
-        return None if found is None else Job.of(json.loads(found))
+        return None if found is None else self._taken(found, Job.of)
 
     def jobs(self) -> list[Job]:
         """Every job that was submitted, the oldest first."""
-        found = [Job.of(data) for data in self._json("GET", "/api/jobs/") if data.get("submission_id")]
+        found = self._json(
+            "GET", "/api/jobs/", lambda said: [Job.of(data) for data in said if data.get("submission_id")]
+        )
         return sorted(found, key=lambda job: job.started_s or 0)
 
     def log(self, id: str) -> str:
         """All that a job's driver has printed so far."""
-        return str(self._json("GET", f"/api/jobs/{_quoted(id)}/logs")["logs"] or "")
+        return self._json("GET", f"/api/jobs/{_quoted(id)}/logs", lambda said: str(said["logs"] or ""))
 
     def stop(self, id: str) -> None:
         """Asks a job to end, by SIGTERM; absent or ended is fine."""
@@ -146,11 +151,14 @@ class JobsApi:
         except urllib.error.HTTPError:
             return ""
 
-    def _json(self, method: str, path: str) -> Any:
-        said = self._call(method, path)
+    def _json(self, method: str, path: str, take: Callable[[Any], _T]) -> _T:
+        return self._taken(self._call(method, path), take)
+
+    def _taken(self, said: bytes, take: Callable[[Any], _T]) -> _T:
+        """What is taken from an answer. Raises ResourceError for one that no Ray cluster gives."""
         try:
-            return json.loads(said)
-        except ValueError as error:
+            return take(json.loads(said))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ResourceError(
                 f"What answers at {self.address} is no Ray cluster: it says {said[:40]!r}.", "Check the address."
             ) from error
@@ -222,10 +230,20 @@ def _authorization() -> dict[str, str]:
     token = os.environ.get("RAY_AUTH_TOKEN", "").strip()
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path("~/.ray/auth_token").expanduser())
     if not token and path.is_file():
-        token = path.read_text().strip()
+        try:
+            token = path.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ResourceError(f"The cluster's token can't be read from {path}.", _TOKEN) from error
     if not (token.isascii() and token.isprintable()):
         raise ResourceError("The cluster's token holds more than letters, digits and signs.", _TOKEN)
     return {"authorization": f"Bearer {token}"} if token else {}
+
+
+def _nodes_and_head(said: Any) -> tuple[list[dict[str, float]], str | None]:
+    """The resources of each node, and the id of the head's."""
+    nodes = said["data"]["result"]["result"]
+    head = next((str(node["node_id"]) for node in nodes if node["is_head_node"]), None)
+    return [node["resources_total"] for node in nodes], head
 
 
 def _quoted(id: str) -> str:

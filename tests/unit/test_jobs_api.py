@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,6 +114,12 @@ def test_what_is_no_cluster_is_said(head: Head) -> None:
     head.answers["GET /api/v0/cluster_metadata"] = [(200, "<html>Please log in")]
     with pytest.raises(ResourceError, match="is no Ray cluster: it says b'<html>Please log in'"):
         JobsApi(head.address).versions()
+    for path in ("jobs/", "jobs/a", "jobs/a/logs", "v0/cluster_metadata"):
+        head.answers[f"GET /api/{path}"] = [(200, {"detail": "log in"})]
+    api = JobsApi(head.address)
+    for ask in (api.versions, api.jobs, lambda: api.job("a"), lambda: api.log("a")):
+        with pytest.raises(ResourceError, match=r'is no Ray cluster: it says .*"log in"'):
+            ask()
     with pytest.raises(ResourceError, match="Nobody answers as a Ray cluster at http://head:82x5: nonnumeric port"):
         JobsApi("http://head:82x5").versions()
 
@@ -134,6 +141,17 @@ def test_a_token_that_no_header_can_hold_is_refused_without_it(head: Head, monke
     monkeypatch.setenv("RAY_AUTH_TOKEN", "secret-token\n")
     assert JobsApi(head.address).job("i") is None
     assert head.asked[-1][2] == "Bearer secret-token"
+
+
+def test_a_file_without_a_token_that_can_be_read_is_named(
+    head: Head, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    (tmp_path / "token").write_bytes(b"\xff\xfe")
+    with pytest.raises(ResourceError, match=r"token can't be read from .*token\.") as caught:
+        JobsApi(head.address).versions()
+    assert "RAY_AUTH_TOKEN" in caught.value.fix and not head.asked
 
 
 def test_the_capacity_is_what_the_nodes_have_and_what_the_autoscalers_log_tells(head: Head) -> None:
