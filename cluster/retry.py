@@ -22,6 +22,7 @@ _DEATHS = {
     "WorkerHealthCheckFailedError",
     "WorkerHealthCheckTimeoutError",
 }
+_NODE_DEATHS = ("node was terminated", "node was preempted", "its node has died", "node has crashed")
 _LOST_PEER_TYPES = {"DistBackendError", "DistNetworkError", "DistStoreError"}
 _LOST_PEER_TEXTS = (
     "Connection closed by peer",
@@ -160,10 +161,22 @@ def _preempted(reason: str, spent: Attempt) -> Again | GiveUp:
 def _reason(machine: BaseException | None, errors: list[BaseException]) -> str:
     if isinstance(machine, RaymillError):
         return machine.what
-    if machine is not None or not errors:
-        return _sentence(machine) if machine is not None else "no worker said why"
+    if machine is not None:
+        return _death(machine)
+    if not errors:
+        return "no worker said why"
     told = next((text for error in errors for text in _LOST_PEER_TEXTS if text in str(error)), None)
     return f"a rank has lost another one: {told}" if told else _sentence(errors[0])
+
+
+def _death(error: BaseException) -> str:
+    """How a process ended, in fewer words than Ray's, where it is known."""
+    text = str(error)
+    if "NodeDiedError" in _names(error) or any(words in text for words in _NODE_DEATHS):
+        return "its node died"
+    if "ActorUnavailableError" in _names(error):
+        return "its process, or its node, can't be reached"
+    return "its process died" if "RayActorError" in _names(error) else _sentence(error)
 
 
 def _to_raise(chain: list[BaseException]) -> Exception:

@@ -183,14 +183,17 @@ def _stopped(scene: Scene, send: Callable[[signal.Signals], None], seconds: floa
 
 @contextlib.contextmanager
 def disk_filled(scene: Scene) -> Iterator[None]:
-    """The disk is full until the job is at its next point."""
+    """The disk is full until the job is at its next point; nothing happens where the cluster has none of its own."""
     scene.ranks()
-    scene.laptop.nodes.fill_disk()
+    nodes = scene.laptop.nodes
+    if nodes.has_own_disk:
+        nodes.fill_disk()
     try:
         yield
         scene.ranks()
     finally:
-        scene.laptop.nodes.free_disk()
+        if nodes.has_own_disk:
+            nodes.free_disk()
 
 
 @contextlib.contextmanager

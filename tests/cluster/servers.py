@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.s3.server import ADMIN, Server
 
 _ROOT = Path(__file__).parents[2]
 _WITHIN_S = 180.0
+_IN_OWN_MOUNTS = ("unshare", "--map-root-user", "--mount")
 _ON_SMALL_DISK = 'mount -t tmpfs -o size=256m tmpfs "$TMPDIR" && exec "$@"'
 
 
@@ -31,12 +33,14 @@ _ON_SMALL_DISK = 'mount -t tmpfs -o size=256m tmpfs "$TMPDIR" && exec "$@"'
 class Nodes:
     """A cluster of several nodes; `jobs` is the address of its Jobs API, `ids` are its nodes', the head's first.
 
-    `disk` is its folder for temporary files, seen from its own processes.
+    `disk` is its folder for temporary files, seen from its own processes; where mounts are allowed it is a disk of its
+    own, small enough to be filled.
     """
 
     process: subprocess.Popen[str]
     jobs: str
     disk: str
+    has_own_disk: bool
     ids: list[str]
 
     def kill(self, id: str) -> None:
@@ -55,6 +59,7 @@ class Nodes:
         self._order(f"notice {id} {seconds}")
 
     def fill_disk(self) -> None:
+        assert self.has_own_disk, "the disk of this machine is not to be filled"
         self._order("fill")
 
     def free_disk(self) -> None:
@@ -86,8 +91,10 @@ def cluster_nodes(count: int, cpus: int, env: Mapping[str, str]) -> Iterator[Nod
     port = free_port()
     command = [sys.executable, str(_ROOT / "tests/cluster/nodes.py"), *map(str, (count, cpus, port))]
     disk = tempfile.mkdtemp(prefix="disk-")
+    on_own_disk = [*_IN_OWN_MOUNTS, "sh", "-c", _ON_SMALL_DISK, "sh"]
+    has_own_disk = _works([*on_own_disk, "true"], disk)
     process = subprocess.Popen(
-        ["unshare", "--map-root-user", "--mount", "sh", "-c", _ON_SMALL_DISK, "sh", *command],
+        [*(on_own_disk if has_own_disk else ()), *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -95,10 +102,18 @@ def cluster_nodes(count: int, cpus: int, env: Mapping[str, str]) -> Iterator[Nod
         env=of_a_terminal() | dict(env) | {"TMPDIR": disk},
     )
     try:
-        yield Nodes(process, f"http://127.0.0.1:{port}", disk, _ids(process))
+        yield Nodes(process, f"http://127.0.0.1:{port}", disk, has_own_disk, _ids(process))
     finally:
         process.communicate(timeout=60)  # which closes its standard input
-        Path(disk).rmdir()
+        shutil.rmtree(disk)
+
+
+def _works(command: Sequence[str], disk: str) -> bool:
+    """Whether this machine lets a command run so."""
+    try:
+        return subprocess.run(command, env=os.environ | {"TMPDIR": disk}, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager

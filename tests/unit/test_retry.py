@@ -75,7 +75,7 @@ def test_ranks_that_only_lost_a_peer_are_retried() -> None:
 
 def test_the_rank_that_died_is_named_and_not_its_peers() -> None:
     decision = after_failures([raised(PEER), ActorDiedError()], FIRST, 0, ranks=[0, 3])
-    assert isinstance(decision, Again) and decision.reason.startswith("rank 3: The actor died")
+    assert isinstance(decision, Again) and decision.reason == "rank 3: its process died"
 
 
 def test_a_lost_process_and_its_peers_are_retried() -> None:
