@@ -110,21 +110,26 @@ class Explanation:
         if record.state == SUCCEEDED:
             following = _FOLLOWING.get(record.command)
             if following is None:
-                return f"raymill status {self.spec}"
-            return f"raymill {following} {self.spec}{on if following != 'deploy' else ''}"
-        again = f"raymill {record.command} {self.spec}{_options(record.words)}{on}"
+                return f"raymill status {self._again()}"
+            return f"raymill {following} {self._again()}{on if following != 'deploy' else ''}"
+        options = "".join(f" {shlex.quote(word)}" for word in _split(record.words)[1])
+        again = f"raymill {record.command} {self._again()}{options}{on}"
         return f"{again}, which continues" if record.state in (INTERRUPTED, LOST) else again
+
+    def _again(self) -> str:
+        """The spec as it was typed now, with the overrides that the job was typed with, which make it that job."""
+        return shlex.join(dict.fromkeys((*shlex.split(self.spec), *_split(self.record.words)[0])))
 
 
 def _line(label: str, text: str) -> str:
     return f"{label:9} {text}"
 
 
-def _options(words: str) -> str:
-    """The options that a command was typed with."""
+def _split(words: str) -> tuple[list[str], list[str]]:
+    """The overrides, and the options, that a command was typed with."""
     typed = shlex.split(words)
     first = next((place for place, word in enumerate(typed) if word.startswith("--")), len(typed))
-    return "".join(f" {shlex.quote(word)}" for word in typed[first:])
+    return typed[2:first], typed[first:]
 
 
 def _gate(gate: Mapping[str, Any]) -> str:

@@ -100,6 +100,13 @@ def test_what_is_to_be_typed_again_has_the_options_that_were_typed() -> None:
     )
 
 
+def test_what_is_to_be_typed_has_the_overrides_that_the_job_had() -> None:
+    lost = replace(RECORD, state="lost", words="train old.yaml train.seed=3 'task.target=a b'")
+    typed = "t.yaml train.epochs=5 train.seed=3 'task.target=a b'"
+    assert lines(lost)[-1] == f"next      raymill train {typed}, which continues"
+    assert lines(replace(lost, state="succeeded", report={}))[-1] == f"next      raymill evaluate {typed}"
+
+
 def test_a_running_job_says_for_how_long_and_how_to_follow_it() -> None:
     assert lines(RECORD)[2:] == [
         "state     running for 1 h 2 min, since 2026-11-22T12:00:00Z; said last: 2026-11-22T12:03:00Z train     33%",
