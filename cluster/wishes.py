@@ -30,7 +30,10 @@ class Wishes:
 
     def granted(self) -> int:
         """How many have room."""
-        return sum(is_granted(group) for group in self._groups)
+        from ray.util import placement_group_table
+
+        states = placement_group_table() if self._groups else {}
+        return sum(states.get(group.id.hex(), {}).get("state") == "CREATED" for group in self._groups)
 
     def withdraw(self) -> None:
         from ray.util import remove_placement_group
