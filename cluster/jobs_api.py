@@ -209,7 +209,7 @@ class JobsApi:
         return MachineError(f"The cluster at {self.address} failed: {said}.", "Type the same command again.")
 
     def _away(self, error: Exception) -> ResourceError:
-        reason = getattr(error, "reason", error)
+        reason = " ".join(str(getattr(error, "reason", error)).split())
         return ResourceError(
             f"Nobody answers as a Ray cluster at {self.address}: {reason}.",
             "Check the address, that the head node is up, and that its port 8265 can be reached from here.",

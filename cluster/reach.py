@@ -74,7 +74,7 @@ def require_answer(uri: str) -> None:
         if left:
             time.sleep(_PAUSE_S)
     raise TrackerError(
-        f"MLflow at {place} doesn't answer: {reason}.",
+        f"MLflow at {place} doesn't answer: {' '.join(str(reason).split())}.",
         "Start it, or correct `tracking` in the spec; then type the command again, which continues.",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -183,3 +184,17 @@ def test_nobody_there_is_said_with_the_address() -> None:
         nobody.versions()
     with pytest.raises(ResourceError, match="Nobody answers"):
         JobsApi("nonsense").versions()
+
+
+def test_what_answers_in_another_protocol_is_said_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as shell:
+
+        def greet() -> None:
+            with shell.accept()[0] as connection:
+                connection.recv(4096)
+                connection.sendall(b"SSH-2.0-OpenSSH\r\n")
+
+        threading.Thread(target=greet, daemon=True).start()
+        with pytest.raises(ResourceError, match="SSH-2") as caught:
+            JobsApi(f"http://127.0.0.1:{shell.getsockname()[1]}").versions()
+    assert "\n" not in caught.value.what
