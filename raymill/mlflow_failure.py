@@ -23,6 +23,7 @@ _PASSING = {
 }
 _LASTING = {"SSLError", "InvalidURL"}
 _STATUS_IN_TEXT = re.compile(r"failed with error code (\d{3})\b")
+_ASIDE = "(raised as a result of Query-invoked autoflush"  # SQLAlchemy's first line, before the database's own
 _CAUSE = re.compile(r"""\(Caused by \w+\(["'](?:\w+\(.*?\): )?(.*?)["']\)\)""")
 
 
@@ -37,10 +38,11 @@ def may_pass(error: BaseException) -> bool:
 
 
 def gist(error: Exception) -> str:
-    """Why it failed: the innermost cause that `requests` names, else the first line; short and without secrets."""
+    """Why it failed: the innermost cause that `requests` names, else the first line that says why; without secrets."""
     text = str(error).strip()
     cause = _CAUSE.search(text)
-    lines = [cause[1]] if cause else text.splitlines() or [type(error).__name__]
+    said = [line for line in text.splitlines() if not line.startswith(_ASIDE)]
+    lines = [cause[1]] if cause else said or [type(error).__name__]
     return without_userinfo(lines[0])[:300].rstrip(".")
 
 

@@ -66,3 +66,6 @@ def test_the_gist_is_one_line_without_a_password() -> None:
     text = "HTTPConnectionPool(host='h', port=1): Max retries (Caused by NewConnectionError('<x>: Connection refused'))"
     assert gist(wrapped(requests.ConnectionError(text))) == "<x>: Connection refused"
     assert gist(OSError("no http://ann:hush@host.\nmore")) == "no http://host"
+    flushed = OperationalError("UPDATE runs", None, Exception("attempt to write a readonly database"))
+    flushed.add_detail("raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block")
+    assert gist(flushed) == "(builtins.Exception) attempt to write a readonly database"
