@@ -73,7 +73,8 @@ class Explanation:
             yield _line("fix", record.error["fix"])
         elif record.state == LOST:
             process = f"Its process {record.pid} on {record.host}" if record.pid else "It"
-            yield _line("cause", f"{process} has shown no life since {record.alive}: it, or its node, was killed.")
+            why = "it, or its node, was killed, or it could no longer write to this store"
+            yield _line("cause", f"{process} has shown no life since {record.alive}: {why}.")
             yield _line("said last", self.last_line)
 
     def _events(self) -> Iterator[str]:

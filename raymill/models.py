@@ -102,7 +102,7 @@ def _imported(spec: ImportedSpec) -> Callable[..., Any]:
 def require_importable(spec: ModelSpec) -> None:
     """Raises SpecError where the network's function can't be imported, before anything is computed for it."""
     if isinstance(spec, ImportedSpec):
-        with _blaming(spec, "its module must import without an error"):
+        with _blaming(spec, "Its module must import without an error"):
             _imported(spec)
 
 

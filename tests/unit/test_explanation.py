@@ -85,7 +85,8 @@ def test_of_a_prepare_the_dataset_is_the_result() -> None:
 def test_a_lost_job_says_since_when_and_what_it_said_last() -> None:
     assert lines(replace(RECORD, state="lost"))[2:] == [
         "state     lost; started 2026-11-22T12:00:00Z, last sign of life 2026-11-22T12:03:20Z",
-        "cause     Its process 7 on here has shown no life since 2026-11-22T12:03:20Z: it, or its node, was killed.",
+        "cause     Its process 7 on here has shown no life since 2026-11-22T12:03:20Z: it, or its node, was killed, or "
+        "it could no longer write to this store.",
         "said last 2026-11-22T12:03:00Z train     33%",
         "next      raymill train t.yaml train.epochs=5, which continues",
     ]
