@@ -35,7 +35,8 @@ def fit_to_the_end(assignment: Assignment, run: Run, asked: threading.Event, con
             raise decision.error
         ended = "was stopped" if isinstance(outcome, Stopped) else "failed"
         told = f"attempt {attempt.number} {ended} ({decision.reason})"
-        console.say(f"train     {told}; going on from the newest checkpoint")
+        onward = "going on from the newest checkpoint" if decision.attempt.step else "starting over"
+        console.say(f"train     {told}; {onward}")
         console.note("retry", told)
         console.meter.retried(decision.kind)
         run.forget_stop()

@@ -38,7 +38,7 @@ def test_a_step_that_needs_too_much_memory_is_made_in_two_passes_with_the_same_l
     assert (fit.status, fit.steps) == (calm.status, calm.steps)
     assert losses == pytest.approx(calm_losses, rel=1e-12)
     assert "attempt 1 failed (Rank 0 needed more memory than its machine has by step 1, with about 100 rows" in said
-    assert "half the rows at a time now); going on" in said
+    assert "half the rows at a time now); starting over" in said
 
 
 def test_what_needs_too_much_memory_in_two_passes_too_ends_with_advice(tmp_path: Path) -> None:
