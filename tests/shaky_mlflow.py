@@ -81,5 +81,14 @@ def shaky_mlflow(folder: Path) -> Iterator[ShakyMlflow]:
     finally:
         server.shutdown()
         thread.join()
-        for name in settings:
-            os.environ.pop(name, None)
+        _forget(settings)
+
+
+def _forget(settings: Iterable[str]) -> None:
+    """Takes back what the server has set in this process: its own settings, and MLflow's URIs for all of it."""
+    import mlflow
+
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
+    for name in (*settings, "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cluster.ending import as_ours
+from cluster.stopping import sigterm_as_ctrl_c
 from raymill.errors import DataError, InternalError, Interrupted, MachineError
 
 
@@ -11,6 +12,11 @@ class RpcError(Exception):
 
 
 def test_an_error_of_ours_is_itself_and_any_other_has_an_owner() -> None:
+    with sigterm_as_ctrl_c():  # in which nobody has interrupted yet
+        _have_owners()
+
+
+def _have_owners() -> None:
     ours = DataError("No such column.", "Correct it.")
     assert as_ours(ours) is ours
     assert isinstance(as_ours(KeyboardInterrupt()), Interrupted)

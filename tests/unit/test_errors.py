@@ -19,6 +19,7 @@ EXIT_CODES = {
     "MachineError": 3,
     "StoreError": 3,
     "TrackerError": 3,
+    "OutOfMemory": 3,
     "WorkerLost": 3,
     "Interrupted": 130,
     "InternalError": 70,

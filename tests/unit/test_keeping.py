@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cluster.keeping import Keeper, begin, kept
+from cluster.stopping import sigterm_as_ctrl_c
 from cluster.submission import JOB_ID
 from raymill.console import Console
 from raymill.errors import DataError, Interrupted, RaymillError, SpecError, StoreError
@@ -89,7 +90,8 @@ def test_a_job_that_ends_badly_leaves_the_error(
 
 
 def test_a_defect_of_ours_leaves_its_traceback(spec: Spec, record: JobRecord) -> None:
-    with pytest.raises(ZeroDivisionError), kept(spec, record, Console(io.StringIO())):
+    calm = sigterm_as_ctrl_c()  # a block in which nobody has interrupted yet
+    with calm, pytest.raises(ZeroDivisionError), kept(spec, record, Console(io.StringIO())):
         _ = 1 / 0
     ended = found(spec, record.id)
     assert ended.exit_code == 70
