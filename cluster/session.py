@@ -6,6 +6,7 @@ It knows Ray's settings and why each is as it is. It knows no job and no endpoin
 |---|---|
 | no dashboard | saves 1 to 2 s of start-up and ten processes; only the Jobs and State APIs need it |
 | Train polls every 0.1 s | its default of 2 s is felt at every start, report and end |
+| idle workers are kept | pieces ask for half a CPU: the half of their processes was ended and started again each pass |
 | 3 retries of a task that ran out of memory | it is tried for ever by default |
 | HAProxy in front of Serve | ten times the default proxy's speed |
 | drain 25 s, keep-alive 20 s | an old replica outlives every idle connection that a reloaded HAProxy still holds |
@@ -36,6 +37,7 @@ from raymill.errors import MachineError, ResourceError
 KEEP_ALIVE_S = 20
 DRAIN_S = 25
 _HAPROXY_THREADS = 4
+_WORKERS_KEPT_PER_CPU = 4
 _DASHBOARD_WITHIN_S = 3.0
 _INSIDE_A_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
@@ -144,6 +146,7 @@ def _settings(needs_serve: bool, debug: bool) -> dict[str, str]:
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
         "RAY_task_oom_retries": "3",
+        "RAY_num_workers_soft_limit": str(_WORKERS_KEPT_PER_CPU * (os.cpu_count() or 1)),
     }
     if needs_serve:
         settings |= {
