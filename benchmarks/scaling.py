@@ -5,7 +5,7 @@ would start them. The global batch is the same for both: two workers have half o
 epochs as the history has them, the first left out: starting processes, importing and reading rows count for nothing.
 One and two workers take turns; the median of the rounds' ratios counts. It needs two idle cores.
 
-    python benchmarks/scaling.py [--batch 4096] [--hidden 512 512 512] [--epochs 4] [--rounds 5] [--json]
+    python benchmarks/scaling.py [--batch 8192] [--hidden 512 512 512] [--epochs 4] [--rounds 5] [--json]
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Measured:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=4096, help="global: over all workers together")
+    parser.add_argument("--batch", type=int, default=8192, help="global: over all workers together")
     parser.add_argument("--hidden", type=int, nargs="+", default=[512, 512, 512])
     parser.add_argument("--epochs", type=int, default=4, help=f"of {STEPS} steps; the first is not counted")
     parser.add_argument("--rounds", type=int, default=5)
