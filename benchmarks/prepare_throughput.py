@@ -31,7 +31,7 @@ from pathlib import Path
 
 from big_table import CATEGORIES, NUMBERS, TARGET, write
 
-_WARM_ROWS = 20_000
+_WARM_ROWS = 200_000
 _ONE_HOT, *_INDEXED = CATEGORIES
 _WIDE_NUMBERS = tuple(f"x{index}" for index in range(20))
 _WIDE_CATEGORIES = tuple(f"c{index}" for index in range(5))
@@ -178,7 +178,7 @@ def _write_wide(path: Path, rows: int) -> None:
 
 
 def _ray_seconds(table: Path, folder: Path) -> float:
-    """Ray's chain on this table, after a few rows have been through."""
+    """Ray's chain on this table, after fewer rows have been through."""
     import ray
 
     ray.init(address="local", log_to_driver=False, logging_level="ERROR")
