@@ -31,8 +31,8 @@ class Held(Mlp):
     `points` are the steps, and 0 for scoring; a point is waited for when those before it have been let go.
     """
 
-    def __init__(self, layout: Layout, task: Task, folder: Path, points: Sequence[int]) -> None:
-        super().__init__(layout, task, (32, 32), 0.1)
+    def __init__(self, layout: Layout, task: Task, folder: Path, points: Sequence[int], dropout: float) -> None:
+        super().__init__(layout, task, (32, 32), dropout)
         self._folder, self._points, self._steps = folder, points, 0
 
     def forward(self, numbers: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
@@ -63,5 +63,5 @@ def _wait(folder: Path, index: int, rank: int) -> None:
         time.sleep(0.05)
 
 
-def build_model(layout: Layout, task: Task, folder: str = "", points: Sequence[int] = ()) -> Held:
-    return Held(layout, task, Path(folder), points)
+def build_model(layout: Layout, task: Task, folder: str = "", points: Sequence[int] = (), dropout: float = 0.1) -> Held:
+    return Held(layout, task, Path(folder), points, dropout)

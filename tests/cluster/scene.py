@@ -42,6 +42,7 @@ class Scene:
     points: Sequence[int]
     command: str = "train"
     train: dict[str, Any] = field(default_factory=lambda: dict(TRAIN))
+    dropout: float = 0.1
     at: int = 0
     process: subprocess.Popen[str] | None = None
     reached_s: dict[int, float] = field(default_factory=dict)
@@ -49,7 +50,8 @@ class Scene:
     def start(self, *overrides: str) -> None:
         """Types the command, for the first time or again."""
         shutil.copy(held.__file__, self.laptop.folder / "held.py")
-        model = {"import": "held.build_model", "options": {"folder": str(self.folder), "points": list(self.points)}}
+        options = {"folder": str(self.folder), "points": list(self.points), "dropout": self.dropout}
+        model = {"import": "held.build_model", "options": options}
         self.laptop.spec("held", model=model, train=self.train, store=STORE)
         self.process = self.laptop.start(self.command, "held.yaml", "--json", *overrides)
 
