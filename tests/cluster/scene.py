@@ -103,7 +103,13 @@ def wait_for(is_so: Callable[[], bool], what: str) -> None:
         time.sleep(0.2)
 
 
-def is_asked_to_stop(scene: Scene) -> bool:
+def wait_for_a_stop(scene: Scene, what: str) -> None:
+    """Until the ranks are asked to stop, and have seen it; `what` is wrong where they never are."""
+    wait_for(lambda: _is_asked_to_stop(scene), what)
+    time.sleep(_LOOKED_WITHIN_S)
+
+
+def _is_asked_to_stop(scene: Scene) -> bool:
     found = s3_client(scene.laptop.s3).list_objects_v2(Bucket=BUCKET, Prefix="faults/runs/").get("Contents", [])
     return any(o["Key"].endswith("/stop") for o in found)
 
@@ -138,8 +144,7 @@ def notice_given(scene: Scene) -> Iterator[None]:
     first = scene.ranks()[0]["node"]
     scene.laptop.nodes.add()
     scene.laptop.nodes.notice(first, _WITHIN_S)
-    wait_for(lambda: is_asked_to_stop(scene), "nobody took notice")
-    time.sleep(_LOOKED_WITHIN_S)
+    wait_for_a_stop(scene, "nobody took notice")
     yield
     scene.laptop.nodes.kill(first)
 
