@@ -44,7 +44,8 @@ def assert_clean(nodes: Nodes) -> None:
         time.sleep(0.5)
     assert not actors, actors
     disk = Path(f"/proc/{nodes.process.pid}/root{nodes.disk}")
-    assert not [file.name for file in disk.iterdir() if file.name != "ray" and not file.name.startswith(_FOREIGN)]
+    files = [file.name for file in disk.iterdir() if file.name != "ray" and not file.name.startswith(_FOREIGN)]
+    assert not files, files
 
 
 def _marked(mark: str) -> list[psutil.Process]:
