@@ -39,6 +39,7 @@ Command = Callable[[argparse.Namespace, Console, Output], dict[str, Any]]
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0, or the code of the owner of what went wrong."""
     arguments = parse(argv)
+    _make_importable(os.getcwd())
     console, output = Console(), Output(sys.stdout, arguments.command, arguments.json)
     with contextlib.redirect_stdout(sys.stderr if arguments.debug else WithoutRemarks(sys.stderr)):
         try:
@@ -50,6 +51,12 @@ def main(argv: list[str] | None = None) -> int:
             report, code = _explain(as_ours(error), arguments, console)
     output.report(report, code)
     return code
+
+
+def _make_importable(folder: str) -> None:
+    """Lets `model.import` name a module there, here and in the processes that Ray starts; what is installed wins."""
+    if not {folder, ""} & set(sys.path):
+        sys.path.append(folder)
 
 
 def _run(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:

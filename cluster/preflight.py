@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cluster.jobs_api import JobsApi
 from raymill.console import Console
 from raymill.errors import ResourceError, SpecError, StoreError
+from raymill.loggable import without_userinfo
 from raymill.spec import Spec
 from raymill.train_spec import CPUS_ASKED
 
@@ -56,7 +57,10 @@ def preflight(spec: Spec, last: str, written: Sequence[str], api: JobsApi, conso
 
 
 def require_remote(spec: Spec, address: str, places: Mapping[str, str]) -> None:
-    """Raises SpecError for a path of this machine, by its key or by the option in `places` that holds it."""
+    """Raises SpecError for a path of this machine, by its key or by the option in `places` that holds it.
+
+    So it does for a password in `tracking`: the cluster keeps what it is given.
+    """
     named = {"data.source": spec.data.source, "store": spec.store, "tracking": spec.tracking or "", **places}
     for key, place in named.items():
         local = place.startswith("sqlite:") if key == "tracking" else not place.startswith(("s3://", "bundled:"))
@@ -65,6 +69,11 @@ def require_remote(spec: Spec, address: str, places: Mapping[str, str]) -> None:
                 f"{key} is {place}, on this machine, but the job is to run at {address}.",
                 "Name a place that the cluster reaches, as s3://BUCKET/PREFIX, or an MLflow server for tracking.",
             )
+    if spec.tracking and without_userinfo(spec.tracking) != spec.tracking:
+        raise SpecError(
+            f"tracking holds a password, which the cluster at {address} would keep with the job.",
+            "Take it out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD on the cluster's nodes.",
+        )
 
 
 def require_same_versions(ray: str, python: str, address: str) -> None:

@@ -1,28 +1,28 @@
 """A submission: a command that a cluster runs, with the resolved spec and the modules that it names, and its end.
 
-raymill itself is in the cluster's image. Nothing of this machine travels: no path, no environment, no secret.
+raymill itself is in the cluster's image. Of this machine nothing travels but the commit of its working directory: no
+path, no environment, and no secret, since a spec that holds one is refused before.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import re
 import shlex
-import sys
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import raymill
 from cluster.jobs_api import Job, JobsApi
 from raymill.console import Console
-from raymill.errors import Interrupted, MachineError, SpecError
+from raymill.errors import Interrupted, MachineError
+from raymill.imported_code import files_to_travel
 from raymill.job_record import new_id
+from raymill.lineage import COMMIT, git_commit
 from raymill.model_spec import ImportedSpec
 from raymill.spec import Spec
 
@@ -47,6 +47,7 @@ class Submission:
     def send(cls, spec: Spec, command: str, options: Sequence[str], api: JobsApi) -> Submission:
         """Hands a job to a cluster and returns."""
         submission = cls(api=api, id=new_id(spec.name, command, datetime.now(UTC)))
+        commit = git_commit()
         api.submit(
             shlex.join(["python", "-m", f"jobs.{command}", SPEC_FILE, "--json", *options]),
             id=submission.id,
@@ -58,7 +59,8 @@ class Submission:
                 "RAY_JOB_STOP_WAIT_TIME_S": str(_ENDS_WITHIN_S),
                 JOB_ID: submission.id,
                 SUBMITTED_BY: raymill.__version__,
-            },
+            }
+            | ({COMMIT: commit} if commit else {}),
         )
         return submission
 
@@ -115,25 +117,9 @@ def package_of(spec: Spec) -> bytes:
     """A zip of the resolved spec and of the module that `model.import` names; the same for the same content."""
     files = {SPEC_FILE: json.dumps(spec.to_json(), indent=1).encode()}
     if isinstance(spec.model, ImportedSpec):
-        files |= _module(spec.model.import_)
+        files |= files_to_travel(spec.model.import_)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
             archive.writestr(zipfile.ZipInfo(name), files[name])  # of 1980: the time is no content
     return buffer.getvalue()
-
-
-def _module(dotted: str) -> dict[str, bytes]:
-    """The Python files of a module's top package, by their paths in it; none of one that is installed."""
-    top = dotted.partition(".")[0]
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    found = importlib.util.find_spec(top)
-    if found is None:
-        raise SpecError(f"model.import: there is no module {top!r} here.", "Type the command where it can be imported.")
-    if found.origin is None or "site-packages" in Path(found.origin).parts:
-        return {}
-    file = Path(found.origin)
-    if not found.submodule_search_locations:
-        return {file.name: file.read_bytes()}
-    return {str(path.relative_to(file.parent.parent)): path.read_bytes() for path in sorted(file.parent.rglob("*.py"))}

@@ -16,6 +16,7 @@ from raymill.prepared import Prepared
 from raymill.registry import Registry, Version
 from raymill.run import Run, Trained
 from raymill.spec import Spec
+from raymill.time_cuts import ends_later
 
 _SPLIT_RULE = ("by", "column", "key", "seed", "shares")
 
@@ -100,12 +101,19 @@ def _judge(spec: Spec, prepared: Prepared, run: Run, evaluation: Evaluation) -> 
 
 
 def _split_differences(prepared: Prepared, champion: Version) -> str:
-    """What the champion's split was fitted by and this one isn't; a split by time moves its cuts as rows come."""
+    """What the champion's split was fitted by and this one isn't.
+
+    A split by time moves its cuts forward as rows come; only a test split that begins earlier has rows in it that the
+    champion was trained on.
+    """
     theirs = Bundle.read(champion.bundle_uri, champion.digest).lineage["split"]
     ours = prepared.split
-    return ", ".join(
+    found = [
         f"{key} {theirs.get(key)} instead of {ours.get(key)}" for key in _SPLIT_RULE if theirs.get(key) != ours.get(key)
-    )
+    ]
+    if not found and ours["cuts"] is not None and ends_later(theirs["cuts"], ours["cuts"]):
+        found = [f"its validation rows end at {theirs['cuts']['validation_end']}, ours earlier"]
+    return ", ".join(found)
 
 
 def _named(version: Version | None) -> str:

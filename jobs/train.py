@@ -19,7 +19,7 @@ from raymill.errors import Interrupted, StoreError
 from raymill.following import Follower
 from raymill.history import EpochRecord
 from raymill.lineage import git_commit
-from raymill.loggable import scrubbed
+from raymill.loggable import scrubbed, without_userinfo
 from raymill.prepared import Prepared
 from raymill.run import Run, Trained
 from raymill.spec import Spec
@@ -60,7 +60,9 @@ def _train(spec: Spec, prepared: Prepared, run: Run, courier: Courier, console: 
     run.forget_stop()
     run.save_spec(scrubbed(spec.to_json()))
     run_id = courier.begin()
-    assignment = Assignment(spec=spec, dataset_uri=prepared.uri, run_id=run_id, git_commit=git_commit())
+    assignment = Assignment(
+        run=run.name, spec=_for_ranks(spec), dataset_uri=prepared.uri, run_id=run_id, git_commit=git_commit()
+    )
     asked = threading.Event()
 
     def tell_ranks() -> None:
@@ -77,6 +79,12 @@ def _train(spec: Spec, prepared: Prepared, run: Run, courier: Courier, console: 
         fit = fit_to_the_end(assignment, run, asked, console)
     if fit.status == "interrupted":
         raise Interrupted(f"Training stopped at step {fit.steps}.", "Type the same command to continue from there.")
+
+
+def _for_ranks(spec: Spec) -> Spec:
+    """Ranks ask no tracker, so that its password need not travel, which Ray Train may show among its arguments."""
+    assert spec.tracking is not None
+    return spec.model_copy(update={"tracking": without_userinfo(spec.tracking)})
 
 
 @contextmanager

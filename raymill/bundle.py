@@ -15,8 +15,9 @@ from pydantic import TypeAdapter
 from safetensors.torch import load, save
 from torch import nn
 
-from raymill.errors import DataError
-from raymill.model_spec import ModelSpec
+from raymill.errors import DataError, SpecError
+from raymill.imported_code import fingerprint_of
+from raymill.model_spec import ImportedSpec, ModelSpec
 from raymill.models import build_model, load_weights
 from raymill.schema import Schema
 from raymill.store import Store
@@ -35,6 +36,7 @@ class Bundle:
     transform: Transform
     task: Task
     model: ModelSpec
+    code: str | None  # the fingerprint of an imported network's
     spec: dict[str, Any]
     lineage: dict[str, Any]
     weights: dict[str, torch.Tensor]
@@ -67,6 +69,7 @@ class Bundle:
             "task": task.to_json(),
             "layout": transform.layout.to_json(),
             "model": model.model_dump(mode="json", by_alias=True),
+            "code": fingerprint_of(model),
             "spec": spec,
             "lineage": lineage,
             "weights_sha256": hashlib.sha256(data).hexdigest(),
@@ -97,6 +100,7 @@ class Bundle:
             transform=Transform.from_json(document["transform"]),
             task=Task.from_json(document["task"]),
             model=TypeAdapter(ModelSpec).validate_python(document["model"]),
+            code=document["code"],
             spec=document["spec"],
             lineage=document["lineage"],
             weights=load(data),
@@ -119,8 +123,20 @@ class Bundle:
             return f"The bundle {uri} is not what its digest {digest[:12]} says."
         return None
 
+    def require_same_code(self) -> None:
+        """Raises SpecError where an imported network's code isn't that which the weights were trained with."""
+        if fingerprint_of(self.model) != self.code:
+            assert isinstance(self.model, ImportedSpec)
+            raise SpecError(
+                f"The code of {self.model.import_} has changed since {self.lineage.get('run', 'the bundle')} was trained "
+                "with it.",
+                "Restore it, and give the new network a module of its own (as my_package.net_2), so that both can be "
+                "loaded and compared.",
+            )
+
     def network(self) -> nn.Module:
         """The trained network, ready to score. Raises SpecError when an imported one has changed since."""
+        self.require_same_code()
         model = build_model(self.model, self.transform.layout, self.task)
         dtype = next((w.dtype for w in self.weights.values() if w.is_floating_point()), torch.float32)
         load_weights(model.to(dtype), self.weights)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+
+COMMIT = "RAYMILL_GIT_COMMIT"  # set where a command is handed to a cluster, which has no repository
 
 
 def git_commit() -> str | None:
-    """The commit of the working directory, with `-dirty` where files differ; None outside a repository."""
+    """The commit of where the command was typed, with `-dirty` where files differ; None outside a repository."""
+    if COMMIT in os.environ:
+        return os.environ[COMMIT]
     try:
         found = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from raymill.imported_code import fingerprint_of
 from raymill.lease import lease
 from raymill.loggable import without_userinfo
 from raymill.record import record_of, require_format
@@ -44,8 +45,8 @@ class Trained:
 class Run:
     """A run's name and its places in the store.
 
-    The name is the spec's plus a fingerprint of the dataset, the model and how it is trained; epochs, workers and
-    the checkpoint cadence don't change it, so that they may differ when a run is continued.
+    The name is the spec's plus a fingerprint of the dataset, the model, an imported one's code, and how it is trained;
+    epochs, workers and the checkpoint cadence don't change it, so that they may differ when a run is continued.
     """
 
     name: str
@@ -55,6 +56,8 @@ class Run:
     def of(cls, spec: Spec, prepared: Prepared) -> Run:
         train = {k: v for k, v in spec.train.model_dump(mode="json").items() if k not in _CHANGEABLE}
         identity = [prepared.fingerprint, spec.model.model_dump(mode="json", by_alias=True), train]
+        if code := fingerprint_of(spec.model):
+            identity.append(code)
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         return cls(name=f"{spec.name}-{digest[:8]}", store=Store(spec.store))
 

@@ -5,6 +5,7 @@ A time is a timestamp or a number; which of the two is a property of the whole c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -46,6 +47,15 @@ class TimeCuts:
 
     def _told(self, time: float) -> str | float:
         return iso_time(int(time)) if self.clock == "timestamp" else time
+
+
+def ends_later(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Whether, of two cuts as JSON, the validation rows of theirs reach into our test rows, or may for all we know."""
+    if theirs["clock"] != ours["clock"]:
+        return True
+    ends = (cuts["validation_end"] for cuts in (theirs, ours))
+    after, before = ends if ours["clock"] == "number" else map(np.datetime64, ends)
+    return bool(after > before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -35,11 +35,12 @@ _EVALUATION_ROWS = 8192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """All that a rank is told: the resolved spec, where the prepared dataset is, and the tracked run's id if known.
+    """All that a rank is told: the run, its resolved spec, where the prepared dataset is, and the tracked run's id.
 
     In `passes` parts its share of a step goes through the model.
     """
 
+    run: str
     spec: Spec
     dataset_uri: str
     run_id: str | None
@@ -60,6 +61,11 @@ def train_rank(
     """
     spec, prepared = assignment.spec, Prepared.open(assignment.dataset_uri)
     run = Run.of(spec, prepared)
+    if run.name != assignment.run:
+        raise SpecError(
+            f"model.import: the code of {spec.model.import_} on this node is not that of where the command was typed.",
+            "Take the module out of the image, so that the one that travels with the command is used, or update it.",
+        )
     world = World.current(_device(spec))
     torch.set_num_threads(_threads(spec))
     history = HistoryWriter(run.store, run.history)

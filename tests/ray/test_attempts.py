@@ -27,7 +27,7 @@ def train(folder: Path, rows: int) -> tuple[Fit, list[float], str]:
     spec = spec_of({"import": "tests.networks.hungry", "options": {"rows": rows}}, prepared.task.kind)
     spec = spec.model_copy(update={"store": str(folder / "store")})
     run, said = Run.of(spec, prepared), io.StringIO()
-    assignment = Assignment(spec=spec, dataset_uri=prepared.uri, run_id="abc")
+    assignment = Assignment(run=run.name, spec=spec, dataset_uri=prepared.uri, run_id="abc")
     fit = fit_to_the_end(assignment, run, threading.Event(), Console(said))
     return fit, [record.train_loss for record in read_history(run.store, run.history)], said.getvalue()
 

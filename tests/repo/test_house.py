@@ -60,12 +60,12 @@ MAY_TOUCH_FILES = {
     "raymill.bucket": "the store's calls, reads and writes where that is a bucket",
     "raymill.s3_service": "the clients that reach a bucket",
     "raymill.spec_text": "reads the spec file, before there is a store",
+    "raymill.imported_code": "the module that a spec names, to know it and to send it along",
     "raymill.rows": "scratch for the row matrix, gone with its process",
     "raymill.registry": "scratch for what MLflow uploads",
     "raymill.tracking": "scratch for what MLflow uploads, and the folder of its SQLite file",
     "cluster.session": "Ray Data's logging settings, in the scratch folder",
     "cluster.jobs_api": "the user's token for a cluster",
-    "cluster.submission": "the module that a spec names, to send it along",
     "cluster.scratch": "the scratch folder of one session, held by a lock and removed with what runs from it",
 }
 

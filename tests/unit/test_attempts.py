@@ -21,7 +21,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, error: Exception) -> object:
         raise error
 
     monkeypatch.setattr("cluster.attempts.train_rank", train_rank)
-    assignment = Assignment(spec=spec_of(), dataset_uri="x", run_id=None)
+    assignment = Assignment(run="r", spec=spec_of(), dataset_uri="x", run_id=None)
     return _alone(assignment, threading.Event(), Console(io.StringIO()))
 
 

@@ -27,6 +27,7 @@ from raymill.metrics import Measured, Tally, measure
 from raymill.predictor import Predictor
 from raymill.prepared import Prepared
 from raymill.schema import Column, Schema
+from raymill.run import Run
 from raymill.scoring import Scorer, ScoreShard, _aligned, _texts, require_comparable
 from raymill.spec import FeatureType
 from raymill.store import Store
@@ -45,7 +46,7 @@ def scorer(prepared: Prepared, folder: Path, name: str = "candidate", seed: int 
     spec = spec_of({"type": "linear"}, prepared.task.kind, seed=seed, epochs=2).model_copy(
         update={"store": str(folder)}
     )
-    train_rank(Assignment(spec=spec, dataset_uri=prepared.uri, run_id="r"))
+    train_rank(Assignment(run=Run.of(spec, prepared).name, spec=spec, dataset_uri=prepared.uri, run_id="r"))
     (manifest,) = folder.glob("runs/*/train.json")
     trained = Store(str(manifest.parent)).read_json("train.json")
     return Scorer(name=name, uri=trained["bundle_uri"], digest=trained["digest"])

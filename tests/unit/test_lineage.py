@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raymill.lineage import git_commit
+from raymill.lineage import COMMIT, git_commit
 
 
 def git(*words: str) -> str:
@@ -43,3 +43,10 @@ def test_a_commit_is_named_in_full_and_a_change_beside_it_too(folder: Path) -> N
 def test_without_git_there_is_no_commit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(folder))
     assert git_commit() is None
+
+
+def test_on_a_cluster_it_is_the_commit_that_the_command_was_typed_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(COMMIT, "c0ffee")
+    assert git_commit() == "c0ffee"

@@ -45,7 +45,7 @@ def test_the_module_that_the_spec_names_travels_along(tmp_path: Path, monkeypatc
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "net.py").write_text("def build(layout, task): ...\n")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     found = unpacked(package_of(spec(model={"import": "travelling_nets.net.build"})))
     assert sorted(found) == [SPEC_FILE, "travelling_nets/__init__.py", "travelling_nets/net.py"]
     assert list(unpacked(package_of(spec(model={"import": "torch.nn.Linear"})))) == [SPEC_FILE]

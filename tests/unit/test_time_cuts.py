@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 
 from raymill.errors import DataError
-from raymill.time_cuts import TimeCounts
+from raymill.time_cuts import TimeCounts, TimeCuts, ends_later
 
 
 def _counts(values: list[object]) -> TimeCounts:
@@ -84,3 +84,11 @@ def test_too_few_times_and_what_is_no_time_are_errors() -> None:
         _counts(["2024-01-01", "soon"])
     with pytest.raises(DataError, match="numbers in another"):
         _counts(["2024-01-01"]).merge(_counts(["3"]), "when")
+
+
+def test_cuts_are_known_to_end_later_than_others_by_time_not_by_text() -> None:
+    early, late = (TimeCuts(clock="timestamp", train_end=0, validation_end=end).to_json() for end in (1e6, 1_500_000))
+    assert ends_later(late, early) and not ends_later(early, late) and not ends_later(early, early)
+    small, large = (TimeCuts(clock="number", train_end=0, validation_end=end).to_json() for end in (9.0, 10.0))
+    assert ends_later(large, small) and not ends_later(small, large)
+    assert ends_later(small, early)

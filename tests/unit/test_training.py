@@ -34,7 +34,8 @@ def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> Prepared:
 def assignment(prepared: Prepared, store: Path, model: dict[str, Any] | None = None, **train: Any) -> Assignment:
     spec = spec_of(model, prepared.task.kind, **({"precision": "float32"} | train))
     spec = spec.model_copy(update={"store": str(store), "tracking": "http://me:hush@mlflow:5000"})
-    return Assignment(spec=spec, dataset_uri=prepared.uri, run_id="abc", git_commit="c0ffee")
+    run = Run.of(spec, prepared).name
+    return Assignment(run=run, spec=spec, dataset_uri=prepared.uri, run_id="abc", git_commit="c0ffee")
 
 
 def run_of(given: Assignment) -> Run:
