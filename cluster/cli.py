@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from cluster import reading, remote
@@ -39,7 +40,7 @@ Command = Callable[[argparse.Namespace, Console, Output], dict[str, Any]]
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0, or the code of the owner of what went wrong."""
     arguments = parse(argv)
-    _make_importable(os.getcwd())
+    _make_importable(str(Path.cwd()))
     console, output = Console(), Output(sys.stdout, arguments.command, arguments.json)
     with contextlib.redirect_stdout(sys.stderr if arguments.debug else WithoutRemarks(sys.stderr)):
         try:

@@ -6,9 +6,10 @@ import sys
 
 from cluster.endpoint import Endpoint, deploy_version
 from cluster.front import Front
+from raymill.champion import find_champion
 from raymill.console import Console
 from raymill.errors import DataError
-from raymill.registry import Registry, Version
+from raymill.registry import Version
 from raymill.spec import Spec
 
 
@@ -18,8 +19,7 @@ def deploy(spec: Spec, console: Console, front: Front | None = None, champion: V
     `front` is Serve where it was started earlier, beside other work, `champion` the one that was just found. Raises
     DataError where nothing has been promoted yet, and TrackerError at once where MLflow can't be asked who it is.
     """
-    assert spec.tracking is not None
-    champion = champion or Registry(spec.tracking, waits_s=0.0).alias(spec.name, "champion")
+    champion = champion or find_champion(spec, waits_s=0.0)
     if champion is None:
         raise DataError(
             f"{spec.name} has no champion to serve: the gate has promoted no version.",

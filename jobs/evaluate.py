@@ -9,6 +9,7 @@ import sys
 from cluster.pieces import each
 from raymill.baselines import read_baselines
 from raymill.bundle import Bundle
+from raymill.champion import find_champion
 from raymill.console import Console
 from raymill.courier import Courier
 from raymill.errors import InternalError
@@ -24,7 +25,7 @@ from raymill.evaluation import (
 from raymill.gate import warnings_against
 from raymill.outage import WAITS_S
 from raymill.prepared import Prepared
-from raymill.registry import Registry, Version
+from raymill.registry import Version
 from raymill.run import Run, Trained
 from raymill.scoring import Scorer, ScoreShard, require_comparable
 from raymill.spec import METRICS, Spec
@@ -36,7 +37,7 @@ def evaluate(spec: Spec, prepared: Prepared, trained: Trained, console: Console)
 
     Raises DataError where the champion can't score these test rows, or a column to slice by isn't in them.
     """
-    champion = comparable_champion(spec, prepared, console)
+    champion = comparable_champion(spec, prepared)
     scorers = _scorers(trained, champion)
     uri = _place(spec, trained, scorers)
     is_champion = champion is not None and len(scorers) == 1
@@ -52,23 +53,17 @@ def evaluate(spec: Spec, prepared: Prepared, trained: Trained, console: Console)
     return evaluation
 
 
-def comparable_champion(
-    spec: Spec, prepared: Prepared, console: Console | None = None, waits_s: float = WAITS_S
-) -> Version | None:
-    """The champion, unless there is none or its bundle is lost, which the console says.
+def comparable_champion(spec: Spec, prepared: Prepared, waits_s: float = WAITS_S) -> Version | None:
+    """The champion, if there is one.
 
-    Raises DataError where its scores of these test rows would say nothing, and TrackerError.
+    Raises DataError where its scores of these test rows would say nothing, SpecError where its network's code has
+    changed, and TrackerError.
     """
-    assert spec.tracking is not None
-    champion = Registry(spec.tracking, waits_s).alias(spec.name, "champion")
-    if champion is None:
-        return None
-    if damage := Bundle.damage(champion.bundle_uri, champion.digest):
-        if console is not None:
-            console.say(f"evaluate  WARNING: {damage} The champion, version {champion.number}, can't be compared with.")
-        return None
-    bundle = Bundle.read(champion.bundle_uri, champion.digest)
-    require_comparable(bundle, champion.number, prepared)
+    champion = find_champion(spec, waits_s)
+    if champion is not None:
+        bundle = Bundle.read(champion.bundle_uri, champion.digest)
+        bundle.require_same_code()
+        require_comparable(bundle, champion.number, prepared)
     return champion
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from cluster.meters import metered
 from cluster.pieces import each, limited
 from raymill.bundle import Bundle
+from raymill.champion import find_champion
 from raymill.console import Console
 from raymill.errors import DataError
 from raymill.piece import Piece
 from raymill.predictions import Predicted, Predictions, require_apart, require_free_names, with_answers
 from raymill.predictor import Predictor
-from raymill.registry import Registry, Version
+from raymill.registry import Version
 from raymill.source import Source
 from raymill.spec import Spec
 from raymill.store import Store
@@ -102,8 +103,7 @@ def _score(source: Source, version: Version, key: tuple[str, ...], output: Store
 
 
 def _champion(spec: Spec) -> Version:
-    assert spec.tracking is not None
-    champion = Registry(spec.tracking, waits_s=0.0).alias(spec.name, "champion")
+    champion = find_champion(spec, waits_s=0.0)
     if champion is None:
         raise DataError(f"{spec.name} has no champion yet.", "Type `raymill run SPEC`, or train, evaluate and promote.")
     return champion

@@ -8,6 +8,7 @@ from typing import Any
 
 from raymill.baselines import read_baselines
 from raymill.bundle import Bundle
+from raymill.champion import find_champion
 from raymill.console import Console
 from raymill.courier import Courier
 from raymill.evaluation import Evaluation, all_scores
@@ -54,7 +55,7 @@ def promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evalua
             description=f"run {trained.run}",
         )
     registry.set_alias(spec.name, "candidate", version.number)
-    champion = _intact(registry.alias(spec.name, "champion"))
+    champion = find_champion(spec)
     decision = _decide(spec, prepared, run, trained, evaluation, champion)
     if isinstance(decision, Promote):
         registry.set_alias(spec.name, "champion", version.number)
@@ -62,13 +63,6 @@ def promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evalua
     console.say(f"promote   {decision.decision}: {decision.reason}")
     console.say(f"          version {version.number} -> models:/{spec.name}@candidate; champion: {_named(champion)}")
     return Promotion(version=version, decision=decision, champion=champion)
-
-
-def _intact(champion: Version | None) -> Version | None:
-    """The champion, unless its bundle is lost: nothing can be compared with it, and nothing can serve it again."""
-    if champion is None or Bundle.damage(champion.bundle_uri, champion.digest):
-        return None
-    return champion
 
 
 def _decide(

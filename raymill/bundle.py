@@ -128,8 +128,7 @@ class Bundle:
         if fingerprint_of(self.model) != self.code:
             assert isinstance(self.model, ImportedSpec)
             raise SpecError(
-                f"The code of {self.model.import_} has changed since {self.lineage.get('run', 'the bundle')} was trained "
-                "with it.",
+                f"The code of {self.model.import_} has changed since {self.lineage['run']} was trained with it.",
                 "Restore it, and give the new network a module of its own (as my_package.net_2), so that both can be "
                 "loaded and compared.",
             )

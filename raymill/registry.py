@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from raymill import __version__
 from raymill.answers import PREDICTION, probability_columns
+from raymill.bundle import FILES
 from raymill.errors import TrackerError
 from raymill.loggable import without_userinfo
 from raymill.outage import WAITS_S
 from raymill.schema import Schema
+from raymill.store import Store
 from raymill.task import Task
 from raymill.tracking import ask, connect
 
@@ -94,6 +96,21 @@ class Registry:
             return None if number is None else _version(self._client.get_model_version(name, str(number)))
 
         return self._ask(f"find {name}@{alias}", find)
+
+    def fetch(self, version: Version, into: Store) -> None:
+        """Copies a version's bundle from MLflow into an empty folder of a store, bundle.json last."""
+        from mlflow.artifacts import download_artifacts
+
+        def download(folder: str) -> str:
+            source = self._client.get_model_version(version.name, str(version.number)).source
+            found: str = download_artifacts(f"{source}/data", dst_path=folder, tracking_uri=self._uri)
+            return found
+
+        with tempfile.TemporaryDirectory() as scratch:
+            what = f"fetch version {version.number} of {version.name}"
+            folder = Path(self._ask(what, lambda: download(scratch)))
+            for name in reversed(FILES):
+                into.write_bytes(name, (folder / name).read_bytes())
 
     def set_alias(self, name: str, alias: str, number: int) -> None:
         """Points an alias to a version, in one step for whoever reads it."""

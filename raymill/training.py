@@ -63,7 +63,7 @@ def train_rank(
     run = Run.of(spec, prepared)
     if run.name != assignment.run:
         raise SpecError(
-            f"model.import: the code of {spec.model.import_} on this node is not that of where the command was typed.",
+            "model.import: the network's code on this node is not that of where the command was typed.",
             "Take the module out of the image, so that the one that travels with the command is used, or update it.",
         )
     world = World.current(_device(spec))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -37,30 +38,32 @@ def spec(tmp_path: Path) -> Spec:
     )
 
 
-def test_a_lost_bundle_is_made_anew_and_a_champion_without_one_is_replaced(spec: Spec) -> None:
+def test_a_lost_bundle_is_made_anew_and_compared_with_mlflows_copy_of_the_champion(spec: Spec) -> None:
     first = walk(spec, "promote", Console(io.StringIO()))
     (Path(first.trained.bundle_uri) / "weights.safetensors").unlink()
     said = io.StringIO()
     again = walk(spec, "promote", Console(said))
     assert "has lost its weights.safetensors. Training goes on from the newest checkpoint." in said.getvalue()
     assert again.trained.best_loss == first.trained.best_loss
-    assert again.evaluation.metrics == first.evaluation.metrics
+    assert again.evaluation.metrics == again.evaluation.champion == first.evaluation.metrics
     champion = again.promotion.champion
-    assert champion is not None and champion.digest == again.trained.digest
+    assert champion is not None and champion.digest == first.trained.digest
+    assert champion.bundle_uri == f"{spec.store}/champions/mended-{champion.digest[:12]}"
     assert Bundle.damage(champion.bundle_uri, champion.digest) is None
 
 
-def test_a_candidate_that_a_lost_champion_had_beaten_is_judged_without_it(spec: Spec) -> None:
+def test_a_champion_of_another_store_is_compared_with_all_the_same(spec: Spec, tmp_path: Path) -> None:
     first = walk(spec, "promote", Console(io.StringIO()))
+    shutil.rmtree(tmp_path / "store" / "runs")
     worse = spec.model_copy(update={"train": spec.train.model_copy(update={"seed": 9})})
-    kept = walk(worse, "promote", Console(io.StringIO()))
-    assert (kept.promotion.decision.decision, kept.promotion.version.number) == ("keep", 2)
-    (Path(first.trained.bundle_uri) / "weights.safetensors").unlink()
-    said = io.StringIO()
-    again = walk(worse, "promote", Console(said))
-    assert said.getvalue().count("The champion, version 1, can't be compared with") == 1
-    assert again.evaluation.champion is None
-    assert again.promotion.decision.decision == "promote"
+    kept = walk(worse, "promote", Console(io.StringIO())).promotion
+    assert (kept.decision.decision, kept.version.number) == ("keep", 2)
+    assert kept.champion is not None and kept.champion.number == first.promotion.version.number
+    shutil.rmtree(tmp_path / "store" / "mlflow")
+    shutil.rmtree(tmp_path / "store" / "champions")
+    with pytest.raises(DataError, match="version 1 of mended, can't be compared with or served") as caught:
+        walk(worse, "promote", Console(io.StringIO()))
+    assert "take the alias `champion` of mended away" in caught.value.fix
 
 
 def test_another_tracker_is_told_all_and_gets_its_own_version(spec: Spec, tmp_path: Path) -> None:

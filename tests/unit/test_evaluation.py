@@ -26,8 +26,8 @@ from raymill.evaluation import (
 from raymill.metrics import Measured, Tally, measure
 from raymill.predictor import Predictor
 from raymill.prepared import Prepared
-from raymill.schema import Column, Schema
 from raymill.run import Run
+from raymill.schema import Column, Schema
 from raymill.scoring import Scorer, ScoreShard, _aligned, _texts, require_comparable
 from raymill.spec import FeatureType
 from raymill.store import Store
