@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from raymill import __version__
 from raymill.answers import PREDICTION, probability_columns
-from raymill.bundle import FILES
 from raymill.errors import TrackerError
 from raymill.loggable import without_userinfo
 from raymill.outage import WAITS_S
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 _PYTHON_ENV = "python_env.yaml"
+_MANIFEST = "bundle.json"
 _T = TypeVar("_T")
 
 
@@ -109,8 +109,8 @@ class Registry:
         with tempfile.TemporaryDirectory() as scratch:
             what = f"fetch version {version.number} of {version.name}"
             folder = Path(self._ask(what, lambda: download(scratch)))
-            for name in reversed(FILES):
-                into.write_bytes(name, (folder / name).read_bytes())
+            for file in sorted(folder.iterdir(), key=lambda file: file.name == _MANIFEST):
+                into.write_bytes(file.name, file.read_bytes())
 
     def set_alias(self, name: str, alias: str, number: int) -> None:
         """Points an alias to a version, in one step for whoever reads it."""
@@ -182,7 +182,7 @@ def write_model(folder: Path, bundle_folder: Path, *, model_id: str, run_id: str
     from mlflow.models import Model
 
     shutil.copytree(bundle_folder, folder / "data")
-    document = json.loads((bundle_folder / "bundle.json").read_text())
+    document = json.loads((bundle_folder / _MANIFEST).read_text())
     schema, task = Schema.from_json(document["schema"]), Task.from_json(document["task"])
     model = Model(
         model_id=model_id,
