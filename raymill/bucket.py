@@ -1,7 +1,7 @@
 """A bucket: how an s3:// URI is reached, and what is asked of it about its objects.
 
-Endpoint, region and credentials are the environment's: a URI that holds any of them is refused. It knows nothing of
-waiting: a call that fails is an OSError; one of boto3's is `Unanswered` where the service is away or too busy.
+Endpoint, region and credentials are the environment's: a URI that holds any of them is refused. It waits for no
+service: a call that fails is an OSError; one of boto3's is `Unanswered` where the service is away or too busy.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from raymill.s3_service import service
 from raymill.s3_uri import SCHEME, parts_of
 
 _DELETES_AT_ONCE = 1000  # S3's own bound
+_SETTLES_S = 2.0  # within which others that have found the same write too
 _TRIED = re.compile(r" \(reached max retries: \d+\)")
 _GONE = {"404", "NoSuchKey", "NotFound"}
 _DENIED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
+_OVERTAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
 _BUSY = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
 _BUSY_STATUS = {408, 429, 500, 502, 503, 504}
 
@@ -34,6 +37,14 @@ class Unanswered(OSError):
 
 class Refused(OSError):
     """The service answered that this user may not."""
+
+
+class _Unmet(OSError):
+    """The service answered that a condition isn't met, or that another request was there first."""
+
+
+class _Unknown(OSError):
+    """The service answered that it doesn't know conditions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +82,40 @@ class Bucket:
         """Makes an object of bytes, whole or not at all; of a small one (10 MB) in one request."""
         with _translated(), service().filesystem(self.name).open_output_stream(f"{self.name}/{key}") as sink:
             sink.write(data)
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """A small object and its ETag, None if there is none, in one request."""
+        try:
+            with _translated():
+                said = service().client.get_object(Bucket=self.name, Key=key)
+                return said["Body"].read(), said["ETag"]
+        except FileNotFoundError:
+            return None
+
+    def swap(self, key: str, version: str | None, data: bytes | None) -> bool:
+        """Writes a small object, or deletes it (None), if it is of that version now; None: if there is none.
+
+        The service decides, so that of several at once one succeeds. With one that knows no conditions the last does,
+        and all wait for that one.
+        """
+        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
+        try:
+            self._put(key, data, condition)
+        except (_Unmet, FileNotFoundError):
+            return False
+        except _Unknown:
+            self._put(key, data, {})
+            time.sleep(_SETTLES_S if data is not None else 0)
+            left = self.read(key)
+            return (None if left is None else left[0]) == data
+        return True
+
+    def _put(self, key: str, data: bytes | None, condition: dict[str, str]) -> None:
+        with _translated():
+            if data is None:
+                service().client.delete_object(Bucket=self.name, Key=key, **condition)
+            else:
+                service().client.put_object(Bucket=self.name, Key=key, Body=data, **condition)
 
     def stat(self, key: str) -> StoredObject | None:
         """What is known of one object, None if there is none, in one request."""
@@ -175,4 +220,8 @@ def _said(error: Any) -> OSError:
         return Unanswered(text)
     if code in _DENIED or status == 403:
         return Refused(text)
+    if code in _OVERTAKEN or status == 412:
+        return _Unmet(text)
+    if status == 501:
+        return _Unknown(text)
     return FileNotFoundError(text) if code in _GONE or code == "NoSuchBucket" else OSError(text)

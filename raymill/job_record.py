@@ -10,7 +10,6 @@ It knows the store and the clock. Who writes a record, and what is in a log, is 
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import socket
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from raymill.errors import DataError
 from raymill.loggable import scrubbed
-from raymill.process import is_there
+from raymill.process import Process
 from raymill.record import record_of, require_format
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ class JobRecord:
     """One job; all times are UTC in ISO 8601, `alive` is when its process said last that it was there.
 
     `where` is the address of the Ray that it ran on as that knows itself, or `embedded`; `words` is what was typed.
+    `pid`, `space` and `born` are its process's.
     An `error` holds `what` and `fix`, an event `at`, `kind` and `text`.
     """
 
@@ -55,6 +55,8 @@ class JobRecord:
     pid: int
     started: str
     alive: str
+    space: str = ""
+    born: int = 0
     state: str = RUNNING
     ended: str | None = None
     exit_code: int | None = None
@@ -74,7 +76,7 @@ class JobRecord:
             words=words,
             where=where,
             host=socket.gethostname(),
-            pid=os.getpid(),
+            **asdict(Process.this()),
             started=utc(at),
             alive=utc(at),
         )
@@ -98,7 +100,7 @@ class JobRecord:
     def _lives(self, now: datetime) -> bool:
         if (now - datetime.fromisoformat(self.alive)).total_seconds() > LOST_AFTER_S:
             return False
-        return self.host != socket.gethostname() or is_there(self.pid)
+        return Process(pid=self.pid, space=self.space, born=self.born).lives() is not False
 
 
 def new_id(name: str, command: str, at: datetime) -> str:

@@ -1,14 +1,13 @@
 """A lease on a folder of the store: one process at a time writes there, and a dead one holds nobody up.
 
-The holder renews a small file every few seconds. On the holder's own machine a lease ends with its process; seen
-from another machine, when it has not been renewed for half a minute. Two that take it in the same moment read back
-what they wrote, and the one that finds the other's name gives way. A holder that could not renew it for so long that
-another has it now leaves it to that one.
+The holder renews a small file every few seconds. Where its process can be seen, the lease ends with that; from
+another machine or container, when it has not been renewed for half a minute. Who takes it, takes it over or renews it
+changes the file only from what it has found there, so that of several in the same moment one succeeds. A holder that
+could not renew it for so long that another took it finds that out, and is to stop.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -17,81 +16,148 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 
-from raymill.errors import ResourceError, StoreError
-from raymill.process import is_there
+from raymill.errors import RaymillError, ResourceError
+from raymill.process import Process
 from raymill.record import record_of
-from raymill.store import Store
+from raymill.store import Store, encode_json
 
 RENEW_EVERY_S = 5.0
 ENDS_AFTER_S = 30.0
-_HELD: set[str] = set()  # by this process: a container that starts again may have its predecessor's host and pid
+_HELD: set[str] = set()  # by this process: one whose file could not be deleted holds nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Holder:
-    """Who works there; `at` is when it said so last, in seconds since 1970."""
+    """Who works there, in which process; `at` is when it said so last, in seconds since 1970."""
 
     id: str
     host: str
     pid: int
     at: float
+    space: str = ""
+    born: int = 0
 
-    def write(self, store: Store, path: str) -> None:
-        store.write_json(path, asdict(self))
+    @classmethod
+    def this(cls, at: float) -> _Holder:
+        return cls(id=uuid.uuid4().hex, host=socket.gethostname(), at=at, **asdict(Process.this()))
+
+    def encoded(self) -> bytes:
+        return encode_json(asdict(self))
+
+    def is_alive(self, now_s: float) -> bool:
+        process = Process(pid=self.pid, space=self.space, born=self.born)
+        lives = process.lives()
+        if lives is None:
+            return now_s - self.at < ENDS_AFTER_S
+        return lives and (process != Process.this() or self.id in _HELD)
+
+
+class Lease:
+    """What this process may do in a folder until it gives that back, or another has taken it over."""
+
+    def __init__(self, store: Store, path: str, what: str, clock: Callable[[], float]) -> None:
+        self._store, self._path, self._what, self._clock = store, path, what, clock
+        self._mine = _Holder.this(clock())
+        self._lost: ResourceError | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+
+    @property
+    def is_lost(self) -> bool:
+        return self._lost is not None
+
+    def require(self) -> None:
+        """Raises ResourceError naming who has it by now, if this process has lost it."""
+        if self._lost is not None:
+            raise self._lost
+
+    @contextmanager
+    def telling(self, when_lost: Callable[[], None]) -> Iterator[None]:
+        """Calls that, from any thread, when the lease is lost while the block runs or was lost before."""
+        self._listeners.append(when_lost)
+        if self.is_lost:
+            when_lost()
+        try:
+            yield
+        finally:
+            self._listeners.remove(when_lost)
+
+    def take(self) -> None:
+        """Raises ResourceError naming who holds it now."""
+        _HELD.add(self._mine.id)
+        try:
+            while not self._taken():
+                pass
+        except BaseException:
+            _HELD.discard(self._mine.id)
+            raise
+        self._thread.start()
+
+    def renew(self) -> None:
+        """Says that this process still works there, or finds that it has lost the lease. Raises StoreError."""
+        hurried = self._store.at_once()
+        found = hurried.peek(self._path)
+        holder = self._holder(found)
+        if holder is not None and holder.id == self._mine.id:
+            hurried.swap(self._path, found, replace(self._mine, at=self._clock()).encoded())
+        else:
+            self._lose(holder)
+
+    def give_back(self) -> None:
+        _HELD.discard(self._mine.id)
+        self._ended.set()
+        self._thread.join()
+        with suppress(RaymillError):  # it ends with this process then
+            hurried = self._store.at_once()
+            found = hurried.peek(self._path)
+            holder = self._holder(found)
+            if holder is not None and holder.id == self._mine.id:
+                hurried.swap(self._path, found, None)
+
+    def _taken(self) -> bool:
+        """Takes it where nobody holds it; False where another came first, or the answer was lost: look again."""
+        found = self._store.peek(self._path)
+        holder = self._holder(found)
+        if holder is not None and holder.id == self._mine.id:
+            return True
+        if holder is not None and holder.is_alive(self._clock()):
+            raise ResourceError(
+                f"{self._what} is being worked on by process {holder.pid} on {holder.host}.",
+                "Wait until it has finished, or stop it and type the same command again.",
+            )
+        return self._store.swap(self._path, found, self._mine.encoded())
+
+    def _keep(self) -> None:
+        while not (self._ended.wait(RENEW_EVERY_S) or self.is_lost):
+            with suppress(RaymillError):  # tried again in a moment; a store that stays away is met by the work itself
+                self.renew()
+
+    def _lose(self, holder: _Holder | None) -> None:
+        by = "one that has ended since" if holder is None else f"process {holder.pid} on {holder.host}"
+        self._lost = ResourceError(
+            f"{self._what} was taken over by {by}: this process could not renew its lease for {ENDS_AFTER_S:.0f} s.",
+            "Wait until that has finished, and type the same command again.",
+        )
+        for tell in tuple(self._listeners):
+            tell()
+
+    def _holder(self, data: bytes | None) -> _Holder | None:
+        if data is None:
+            return None
+        return record_of(_Holder, self._store.parsed(self._path, data), f"{self._store.uri}/{self._path}")
 
 
 @contextmanager
-def lease(store: Store, path: str, what: str, clock: Callable[[], float] = time.time) -> Iterator[None]:
-    """Holds the lease at `path` while the block runs. Raises ResourceError naming who holds it now."""
-    _refuse(_holder(store, path), what, clock())
-    mine = _Holder(id=uuid.uuid4().hex, host=socket.gethostname(), pid=os.getpid(), at=clock())
-    mine.write(store, path)
-    found = _holder(store, path)
-    if found is None or found.id != mine.id:
-        _refuse(found, what, clock())
-    ended, hurried = threading.Event(), store.at_once()
+def lease(store: Store, path: str, what: str, clock: Callable[[], float] = time.time) -> Iterator[Lease]:
+    """Holds the lease at `path` while the block runs.
 
-    def renew() -> None:
-        while not ended.wait(RENEW_EVERY_S):
-            with suppress(StoreError):  # tried again in a moment; a store that stays away is met by the work itself
-                if _is_ours(hurried, path, mine.id):
-                    replace(mine, at=clock()).write(hurried, path)
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    _HELD.add(mine.id)
+    Raises ResourceError naming who holds it now, and at the block's end who has taken it over meanwhile.
+    """
+    held = Lease(store, path, what, clock)
+    held.take()
     try:
-        yield
+        yield held
     finally:
-        _HELD.discard(mine.id)
-        ended.set()
-        thread.join()
-        with suppress(StoreError):
-            if _is_ours(hurried, path, mine.id):
-                hurried.delete(path)
-
-
-def _holder(store: Store, path: str) -> _Holder | None:
-    return record_of(_Holder, store.read_json(path), f"{store.uri}/{path}") if store.exists(path) else None
-
-
-def _is_ours(store: Store, path: str, id: str) -> bool:
-    """Whether nobody else has taken it."""
-    holder = _holder(store, path)
-    return holder is None or holder.id == id
-
-
-def _refuse(holder: _Holder | None, what: str, now_s: float) -> None:
-    if holder is not None and _is_alive(holder, now_s):
-        raise ResourceError(
-            f"{what} is being worked on by process {holder.pid} on {holder.host}.",
-            "Wait until it has finished, or stop it and type the same command again.",
-        )
-
-
-def _is_alive(holder: _Holder, now_s: float) -> bool:
-    if holder.host != socket.gethostname():
-        return now_s - holder.at < ENDS_AFTER_S
-    if holder.pid == os.getpid():
-        return holder.id in _HELD
-    return is_there(holder.pid)
+        held.give_back()
+        held.require()

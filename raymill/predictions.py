@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from raymill.answers import PREDICTION, answer_columns, probability_columns
 from raymill.errors import DataError
-from raymill.lease import lease
+from raymill.lease import Lease, lease
 from raymill.predictor import Predictor
 from raymill.record import record_of
 from raymill.source import Source
@@ -58,7 +58,7 @@ class Predictions:
         self.store.delete(STARTED)
         return record_of(Predicted, data["predicted"], f"{self.store.uri}/{MANIFEST}")
 
-    def lease(self) -> AbstractContextManager[None]:
+    def lease(self) -> AbstractContextManager[Lease]:
         """Keeps other processes from writing here while the block runs."""
         return lease(self.store, _LEASE, f"The output {self.store.uri}")
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from raymill.imported_code import fingerprint_of
-from raymill.lease import lease
+from raymill.lease import Lease, lease
 from raymill.loggable import without_userinfo
 from raymill.record import record_of, require_format
 from raymill.spec import Spec
@@ -93,7 +93,7 @@ class Run:
         trained = self.trained()
         return trained is not None and (trained.status == "stopped early" or trained.epochs >= epochs)
 
-    def lease(self) -> AbstractContextManager[None]:
+    def lease(self) -> AbstractContextManager[Lease]:
         """Keeps other processes from training this run while the block runs."""
         return lease(self.store, f"{self.folder}/lease.json", f"The run {self.name}")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,12 +26,12 @@ from raymill.errors import SpecError, StoreError
 from raymill.outage import WAITS_S, patiently
 from raymill.s3_uri import SCHEME
 from raymill.steady_file import SteadyFile
+from raymill.swapped_file import PARTIAL, bring_to_disk, content_of, swap_file
 
 _REMEDY = (
     "Check that it exists, that you may read and write it, and that its disk has room; then type the command again."
 )
 _REMAKE = "Delete that file and type the command again: what it held is made anew."
-_PARTIAL = ".partial"
 _PROBED_CELLS = 1_000
 _T = TypeVar("_T")
 
@@ -45,6 +44,10 @@ class FileInfo:
     size_bytes: int
     changed_ns: int
     version: str = ""
+
+
+def encode_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
 def encode_table(table: pa.Table) -> bytes:
@@ -127,7 +130,10 @@ class Store:
 
     def read_json(self, path: str) -> Any:
         """What a JSON file says. Raises StoreError naming a file that is not JSON."""
-        data = self.read_bytes(path)
+        return self.parsed(path, self.read_bytes(path))
+
+    def parsed(self, path: str, data: bytes) -> Any:
+        """The JSON in what was read of a file. Raises StoreError naming one that is not JSON."""
         try:
             return json.loads(data)
         except ValueError as error:
@@ -136,7 +142,32 @@ class Store:
             ) from error
 
     def write_json(self, path: str, value: Any) -> None:
-        self.write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+        self.write_bytes(path, encode_json(value))
+
+    def peek(self, path: str) -> bytes | None:
+        """What a small file holds now, None if there is none."""
+        bucket, key = self._place(path)
+        with self._translated("read", path):
+            if bucket is None:
+                return content_of(Path(key))
+            found = self._patiently(lambda: bucket.read(key))
+            return None if found is None else found[0]
+
+    def swap(self, path: str, found: bytes | None, data: bytes | None) -> bool:
+        """Writes a small file, or deletes it (None), where there is just what was `found`; else returns False.
+
+        None was found where there was no file. Of several processes that have found the same, one succeeds; but two
+        may nearly at once on a network file system, and where a service has no conditional writes. A True whose
+        answer was lost looks like a False: see then what is there.
+        """
+        bucket, key = self._place(path)
+        with self._translated("write", path):
+            if bucket is None:
+                return swap_file(Path(key), found, data)
+            now = self._patiently(lambda: bucket.read(key))
+            if (None if now is None else now[0]) != found:
+                return False
+            return self._patiently(lambda: bucket.swap(key, None if now is None else now[1], data))
 
     def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
         def read() -> pa.Table:
@@ -180,12 +211,12 @@ class Store:
                 data = whole.getvalue()
                 self._patiently(lambda: bucket.write(key, data))
                 return
-            partial = f"{key}.{uuid.uuid4().hex[:8]}{_PARTIAL}"
+            partial = f"{key}.{uuid.uuid4().hex[:8]}{PARTIAL}"
             Path(key).parent.mkdir(parents=True, exist_ok=True)
             try:
                 with pafs.LocalFileSystem().open_output_stream(partial) as sink:
                     yield sink
-                _bring_to_disk(partial)
+                bring_to_disk(partial)
                 Path(partial).replace(key)
             finally:
                 Path(partial).unlink(missing_ok=True)
@@ -217,11 +248,11 @@ class Store:
 
     def files(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
         """Files under a folder in name order, without half-written ones; empty if there is no such folder."""
-        return [f for f in self._listed(path, recursive) if not f.path.endswith(_PARTIAL)]
+        return [f for f in self._listed(path, recursive) if not f.path.endswith(PARTIAL)]
 
     def unfinished(self, path: str = "") -> list[FileInfo]:
         """Half-written files anywhere under a folder: being written now, or left by a process that died."""
-        return [f for f in self._listed(path, True) if f.path.endswith(_PARTIAL)] if self.is_local else []
+        return [f for f in self._listed(path, True) if f.path.endswith(PARTIAL)] if self.is_local else []
 
     def holds(self, path: str) -> bool:
         """Whether a path is in the store itself; False where a symbolic link leads out of its folder."""
@@ -301,12 +332,3 @@ class Store:
 
 def _info(path: str, found: StoredObject) -> FileInfo:
     return FileInfo(path, found.size_bytes, found.changed_ns, found.version)
-
-
-def _bring_to_disk(path: str) -> None:
-    """Waits until a file's content would outlive a power loss, as its new name might without it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pytest
@@ -64,8 +65,6 @@ def test_a_listing_is_in_name_order_and_knows_folders(store: Store) -> None:
 
 
 def test_more_objects_than_one_answer_names_are_listed_and_deleted(store: Store) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     names = [f"many/{i:04d}" for i in range(1005)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: store.write_bytes(name, b""), names))
@@ -134,10 +133,34 @@ def test_a_lease_has_one_holder_at_a_time(store: Store) -> None:
     assert not store.exists("lease.json")
 
 
+def test_an_object_is_swapped_only_from_what_was_found(store: Store) -> None:
+    assert store.peek("a") is None
+    assert not store.swap("a", b"1", b"2") and store.peek("a") is None
+    assert store.swap("a", None, b"1") and not store.swap("a", None, b"2")
+    assert store.swap("a", b"1", b"3") and not store.swap("a", b"1", b"4")
+    assert store.peek("a") == b"3"
+    assert not store.swap("a", b"1", None) and store.swap("a", b"3", None)
+    assert store.peek("a") is None
+
+
+@pytest.mark.parametrize("found", [None, b"old"])
+def test_of_many_that_have_found_the_same_one_swaps_it(store: Store, found: bytes | None) -> None:
+    if found is not None:
+        store.write_bytes("a", found)
+    with ThreadPoolExecutor(8) as pool:
+        swapped = list(pool.map(lambda i: store.swap("a", found, bytes([i])), range(32)))
+    assert swapped.count(True) == 1
+    assert store.read_bytes("a") == bytes([swapped.index(True)])
+
+
 def test_a_lease_that_another_has_by_now_is_left_to_it(store: Store) -> None:
     theirs = {"id": "other", "host": "elsewhere", "pid": 1, "at": time.time()}
-    with lease(store, "lease.json", "x"):
+    with (
+        pytest.raises(ResourceError, match="x was taken over by process 1 on elsewhere"),
+        lease(store, "lease.json", "x") as held,
+    ):
         store.write_json("lease.json", theirs)
+        held.renew()
     assert store.read_json("lease.json") == theirs
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from raymill.bucket import bucket_of
 from raymill.errors import SpecError, StoreError
@@ -89,3 +92,34 @@ def test_a_filesystem_is_made_once_until_the_environment_changes(monkeypatch: py
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:10")
     assert service().filesystem("lake") is not first
     assert service().endpoint == "http://127.0.0.1:10"
+
+
+class Unconditional:
+    """A service, and its client, that refuses every condition; another process writes whenever this one has."""
+
+    def __init__(self, then: bytes | None = None) -> None:
+        self.objects: dict[str, bytes] = {}
+        self._then = then
+
+    @property
+    def client(self) -> Unconditional:
+        return self
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, **conditions: str) -> None:
+        if conditions:
+            answer = {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": {"HTTPStatusCode": 501}}
+            raise ClientError(answer, "PutObject")
+        self.objects[Key] = self._then or Body
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
+        return {"Body": io.BytesIO(self.objects[Key]), "ETag": "e"}
+
+
+@pytest.mark.parametrize(("then", "is_ours"), [(None, True), (b"theirs", False)])
+def test_where_a_service_knows_no_conditions_the_last_write_stands(
+    monkeypatch: pytest.MonkeyPatch, then: bytes | None, is_ours: bool
+) -> None:
+    service = Unconditional(then)
+    monkeypatch.setattr("raymill.bucket.service", lambda: service)
+    monkeypatch.setattr("raymill.bucket._SETTLES_S", 0.0)
+    assert bucket_of("s3://lake")[0].swap("a", None, b"ours") is is_ours

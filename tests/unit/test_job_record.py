@@ -59,7 +59,7 @@ def test_two_of_one_second_have_two_names() -> None:
 
 
 def test_a_job_that_shows_no_life_is_lost(store: Store) -> None:
-    record = replace(begun(), host="elsewhere")
+    record = replace(begun(), space="elsewhere")
     assert record.seen(NOON + timedelta(seconds=59)).state == RUNNING
     assert record.seen(NOON + timedelta(seconds=61)).state == LOST
     ended = replace(record, state="succeeded")
@@ -71,6 +71,16 @@ def test_a_job_whose_process_is_gone_from_this_machine_is_lost_at_once() -> None
     assert begun().seen(NOON).state == RUNNING
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     assert replace(begun(), pid=int(gone.stdout)).seen(NOON).state == LOST
+
+
+def test_a_job_whose_number_another_process_has_by_now_is_lost_at_once() -> None:
+    assert replace(begun(), born=begun().born - 1).seen(NOON).state == LOST
+
+
+def test_of_a_process_that_can_not_be_seen_from_here_its_word_counts() -> None:
+    gone = replace(begun(), space="another container", born=1)
+    assert gone.seen(NOON + timedelta(seconds=59)).state == RUNNING
+    assert gone.seen(NOON + timedelta(seconds=61)).state == LOST
 
 
 def test_no_secret_is_written(store: Store) -> None:

@@ -1,27 +1,58 @@
-"""A lease: one holder at a time, and nobody waits for the dead."""
+"""A lease: one holder at a time, nobody waits for the dead, and who was overtaken finds it out."""
 
 from __future__ import annotations
 
+import json
 import os
-import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from raymill.errors import ResourceError
-from raymill.lease import ENDS_AFTER_S, lease
+from raymill.lease import ENDS_AFTER_S, Lease, lease
+from raymill.process import Process
 from raymill.store import Store
+
+_SAYS_WHO_IT_IS = (
+    "from dataclasses import asdict; from raymill.process import Process; import json;"
+    "print(json.dumps(asdict(Process.this())), flush=True); input()"
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path))
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[str]]:
+    """Another process, which lives until it is killed."""
+    command = [sys.executable, "-c", _SAYS_WHO_IT_IS]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def _said(child: subprocess.Popen[str]) -> dict[str, object]:
+    assert child.stdout is not None
+    said: dict[str, object] = json.loads(child.stdout.readline())
+    return said
 
 
 def _written(store: Store, **changed: object) -> None:
-    holder = {"id": "other", "host": socket.gethostname(), "pid": os.getppid(), "at": 1000.0}
+    holder = {"id": "other", "host": "a-host", "at": 1000.0} | asdict(Process.this())
     store.write_json("lease.json", holder | changed)
 
 
-def test_a_second_holder_is_refused_by_name_and_a_third_comes_after(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
+def test_a_second_holder_is_refused_by_name_and_a_third_comes_after(store: Store) -> None:
     with (
         lease(store, "lease.json", "The run x"),
         pytest.raises(ResourceError, match=f"The run x .* process {os.getpid()}"),
@@ -33,43 +64,104 @@ def test_a_second_holder_is_refused_by_name_and_a_third_comes_after(tmp_path: Pa
     assert not store.exists("lease.json")
 
 
-def test_a_dead_process_of_this_machine_holds_nothing(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    _written(store, pid=dead.pid)
-    with lease(store, "lease.json", "x"):
+def test_of_many_that_take_it_in_one_moment_one_holds_it(store: Store) -> None:
+    for left in (None, {"space": "elsewhere", "at": 0.0}):
+        if left is not None:
+            _written(store, **left)
+        held, start = list[Lease](), threading.Barrier(8)
+
+        def take(held: list[Lease] = held, start: threading.Barrier = start) -> None:
+            mine = Lease(store, "lease.json", "x", lambda: 1000.0)
+            start.wait()
+            with suppress(ResourceError):
+                mine.take()
+                held.append(mine)
+
+        with ThreadPoolExecutor(8) as pool:
+            for taking in [pool.submit(take) for _ in range(8)]:
+                taking.result()
+        (holder,) = held
+        holder.give_back()
+
+
+def test_who_has_seen_it_free_and_comes_late_takes_nothing(store: Store) -> None:
+    class Slow(Store):
+        """Another process takes the lease between this one's look and its write."""
+
+        def swap(self, path: str, found: bytes | None, data: bytes | None) -> bool:
+            _written(Store(self.uri), space="elsewhere")
+            return super().swap(path, found, data)
+
+    with (
+        pytest.raises(ResourceError, match=r"process \d+ on a-host"),
+        lease(Slow(store.uri), "lease.json", "x", lambda: 1000.0),
+    ):
         pass
 
 
-def test_a_living_process_of_this_machine_holds_however_old_its_lease_is(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
-    _written(store, at=0.0)
-    with pytest.raises(ResourceError), lease(store, "lease.json", "x"):
+def test_a_dead_process_holds_nothing(store: Store, child: subprocess.Popen[str]) -> None:
+    _written(store, **_said(child))
+    child.kill()
+    child.wait()
+    with lease(store, "lease.json", "x", lambda: 1000.0):
         pass
 
 
+def test_a_process_that_has_the_number_of_the_one_that_died_holds_nothing(
+    store: Store, child: subprocess.Popen[str]
+) -> None:
+    _written(store, **_said(child) | {"born": 1})
+    with lease(store, "lease.json", "x", lambda: 1000.0):
+        pass
+
+
+def test_a_living_process_holds_however_old_its_lease_is(store: Store, child: subprocess.Popen[str]) -> None:
+    _written(store, **_said(child), at=0.0)
+    with pytest.raises(ResourceError, match=r"process \d+ on a-host"), lease(store, "lease.json", "x"):
+        pass
+
+
+@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 1])
 @pytest.mark.parametrize(("age_s", "free"), [(ENDS_AFTER_S - 1, False), (ENDS_AFTER_S + 1, True)])
-def test_another_machines_lease_ends_when_it_is_not_renewed(tmp_path: Path, age_s: float, free: bool) -> None:
-    store = Store(str(tmp_path))
-    _written(store, host="elsewhere", at=1000.0)
+def test_the_lease_of_another_machine_or_container_ends_when_it_is_not_renewed(
+    store: Store, age_s: float, free: bool, pid: int
+) -> None:
+    _written(store, space="another boot pid:[1]", pid=pid, at=1000.0)
     if free:
         with lease(store, "lease.json", "x", clock=lambda: 1000.0 + age_s):
             pass
     else:
-        with pytest.raises(ResourceError, match="elsewhere"), lease(store, "lease.json", "x", lambda: 1000.0 + age_s):
+        with pytest.raises(ResourceError, match="a-host"), lease(store, "lease.json", "x", lambda: 1000.0 + age_s):
             pass
 
 
-def test_a_container_that_starts_again_is_not_held_up_by_its_predecessor_with_the_same_pid(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
-    _written(store, pid=os.getpid())
-    with lease(store, "lease.json", "x"):
+def test_what_this_process_could_not_give_back_is_free(store: Store) -> None:
+    _written(store)
+    with lease(store, "lease.json", "x", lambda: 1000.0):
         pass
 
 
-def test_a_lease_that_another_has_by_now_is_left_to_it(tmp_path: Path) -> None:
-    store = Store(str(tmp_path))
-    with lease(store, "lease.json", "x"):
-        _written(store, host="elsewhere")
-    assert store.read_json("lease.json")["host"] == "elsewhere"
+def test_a_holder_that_was_overtaken_is_told_and_leaves_it_to_the_other(store: Store) -> None:
+    told = list[int]()
+    with (
+        pytest.raises(ResourceError, match="The run x was taken over by process 7 on a-host"),
+        lease(store, "lease.json", "The run x") as held,
+        held.telling(lambda: told.append(1)),
+    ):
+        held.renew()
+        held.require()
+        assert told == []
+        _written(store, space="elsewhere", pid=7)
+        held.renew()
+        assert held.is_lost and told == [1]
+    assert store.read_json("lease.json")["pid"] == 7
+
+
+def test_a_holder_whose_lease_was_taken_over_and_given_back_does_not_take_it_again(store: Store) -> None:
+    with (
+        pytest.raises(ResourceError, match="was taken over by one that has ended since"),
+        lease(store, "lease.json", "x") as held,
+    ):
+        store.delete("lease.json")
+        held.renew()
+    assert not store.exists("lease.json")

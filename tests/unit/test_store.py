@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -188,3 +189,24 @@ def test_a_folder_is_checked_by_writing_there(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match=f"Could not write {tmp_path}/file/below"):
         Store(f"{tmp_path}/file/below").check()
+
+
+def test_a_file_is_swapped_only_from_what_was_found(store: Store) -> None:
+    assert store.peek("f/a") is None
+    assert not store.swap("f/a", b"1", b"2") and store.peek("f/a") is None
+    assert store.swap("f/a", None, b"1") and not store.swap("f/a", None, b"2")
+    assert store.swap("f/a", b"1", b"3") and not store.swap("f/a", b"1", b"4")
+    assert store.peek("f/a") == b"3"
+    assert not store.swap("f/a", b"1", None) and store.swap("f/a", b"3", None)
+    assert store.peek("f/a") is None and store.files(recursive=True) == []
+
+
+@pytest.mark.parametrize("found", [None, b"old"])
+def test_of_many_that_have_found_the_same_one_swaps_it(store: Store, found: bytes | None) -> None:
+    if found is not None:
+        store.write_bytes("a", found)
+    with ThreadPoolExecutor(8) as pool:
+        swapped = list(pool.map(lambda i: store.swap("a", found, bytes([i])), range(32)))
+    assert swapped.count(True) == 1
+    assert store.read_bytes("a") == bytes([swapped.index(True)])
+    assert store.unfinished() == []
