@@ -24,7 +24,7 @@ from raymill.store import Store
 from raymill.task import Task
 from raymill.transform import Transform
 
-FORMAT = 1
+FORMAT = 2
 FILES = ("bundle.json", "weights.safetensors")
 
 

@@ -3,12 +3,14 @@
 | kind | canonical type | text that it reads | other Arrow types that it reads |
 |---|---|---|---|
 | number | float64 | `7`, `-.5`, `1e-3`; no `1,000`, no currency | bool as 0 and 1, integer, float, decimal |
-| category | string | all, trimmed; `7.0` is `7` | whole numbers as `7`, others in shortest form; `true` |
+| category | string | all, trimmed; `7.0` is `7` | each value by one text, whatever the type holds it |
 | boolean | bool | true/false, yes/no, t/f, 1/0 in any case | bool, the numbers 0 and 1 |
 | timestamp | timestamp[us], naive UTC | ISO 8601 to the microsecond, zone optional | date, timestamp |
 
-A decimal is a category by its exact digits, however many, without zeros at the end: 7.00 is `7`, 1.50 is `1.5`. As a
-number it is the float64 nearest to it, which Arrow's own cast often misses.
+The text of a category is the shortest that tells the value: `7` of 7.0 and 7.00, `1.5` of 1.50, `true`, `2024-03-01`
+of a date and its midnight, else `2024-03-01 06:30:00.25` in UTC. A float's is the shortest that its own width reads
+back, a decimal's has all its digits, however many. As a number a decimal is the float64 nearest to it, which Arrow's
+own cast often misses.
 
 Missing are null, NaN, the texts in `MISSING` once trimmed, and, for a number, an infinity. The module knows nothing
 of tables, splits or statistics.
@@ -27,12 +29,18 @@ from raymill.spec import FeatureType
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "?")
 KINDS: tuple[FeatureType, ...] = ("number", "category", "boolean", "timestamp")
-_TRUE = ("true", "t", "yes", "1")
-_FALSE = ("false", "f", "no", "0")
+TRUE = ("true", "t", "yes", "1")
+FALSE = ("false", "f", "no", "0")
+# A text that is a number, with outer white space.
+NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 _ZONE = r"[T ]\d\d.*(Z|[+-]\d\d(:?\d\d)?)$"
 _WHOLE_TEXT = r"^(0|-?[1-9][0-9]*)\.0$"
 _EXACT_INTEGERS = float(2**53)
-_MIDNIGHT = "00:00:00.000000"
+# From here on Arrow writes floats with an exponent; what such a fraction may have of decimal places.
+_EXPONENTS_FROM = 1e10
+_LARGE_FRACTION = pa.decimal128(38, 7)
+# Of a time as Arrow writes it.
+_TRAILING_TIME = r" 00:00:00(\.0+)?$|\.0+$|(\.\d*[1-9])0+$"
 # Of a decimal as Arrow writes it: 7.00, 1.2500, 1.000E-7, 1.50E-7; and a 0 of more than six places, 0E-7.
 _TRAILING_ZEROS = r"\.0+(E|$)|(\.[0-9]*[1-9])0+(E|$)"
 _ZERO = r"^0E.*$"
@@ -163,17 +171,28 @@ def _texts(values: pa.Array) -> pa.Array:
         return _float_texts(values)
     if pa.types.is_decimal(values.type):
         return _decimal_texts(values)
-    if pa.types.is_date(values.type):
-        return pc.binary_join_element_wise(values.cast(pa.string()), _MIDNIGHT, " ")
+    if pa.types.is_timestamp(values.type):
+        return shortest_times(values.cast(pa.timestamp(values.type.unit)).cast(pa.string()))
     return values.cast(pa.string())
+
+
+def shortest_times(texts: pa.Array) -> pa.Array:
+    """Times as Arrow writes them, `2024-03-01 06:30:00.250`, without zeros at the end and without midnights."""
+    return pc.replace_substring_regex(texts, pattern=_TRAILING_TIME, replacement=r"\2")
 
 
 def _float_texts(values: pa.Array) -> pa.Array:
     """Whole numbers as integers are written, so that a column of integers with gaps agrees with one without."""
     numbers = _numbers(values)
-    whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less(pc.abs(numbers), _EXACT_INTEGERS))
+    small = pc.less(pc.abs(numbers), _EXACT_INTEGERS)
+    whole = pc.and_(pc.equal(pc.floor(numbers), numbers), small)
     integers = pc.if_else(whole, numbers, pa.scalar(None, pa.float64())).cast(pa.int64())
-    return pc.coalesce(integers.cast(pa.string()), numbers.cast(pa.string()))
+    shortest = pc.if_else(numbers.is_valid(), values.cast(pa.string()), pa.scalar(None, pa.string()))
+    large = pc.and_(pc.and_not(small, whole), pc.greater_equal(pc.abs(numbers), _EXPONENTS_FROM))
+    if pc.any(large).as_py():
+        fractions = pc.if_else(large, shortest, pa.scalar(None, pa.string())).cast(_LARGE_FRACTION)
+        shortest = pc.coalesce(_decimal_texts(fractions), shortest)
+    return pc.coalesce(integers.cast(pa.string()), shortest)
 
 
 def _decimal_texts(values: pa.Array) -> pa.Array:
@@ -194,8 +213,8 @@ def _booleans(values: pa.Array) -> pa.Array:
             raise pa.ArrowInvalid("neither 0 nor 1")
         return pc.equal(numbers, 1.0)
     words = pc.utf8_lower(_texts(values))
-    true = pc.is_in(words, value_set=pa.array(_TRUE))
-    known = pc.or_(true, pc.is_in(words, value_set=pa.array((*_FALSE, None))))
+    true = pc.is_in(words, value_set=pa.array(TRUE))
+    known = pc.or_(true, pc.is_in(words, value_set=pa.array((*FALSE, None))))
     if pc.all(known).as_py() is False:
         raise pa.ArrowInvalid("neither true nor false")
     return pc.if_else(words.is_valid(), true, pa.scalar(None, pa.bool_()))

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raymill.cells import NUMBER
 from raymill.errors import DataError
 from raymill.piece import csv_columns, is_parquet, own_type, readable
 from raymill.store import FileInfo, Store
 
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_NUMBER = re.compile(NUMBER, re.ASCII)
 # pandas writes an index without a name as such a column; it is no data.
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
@@ -104,7 +105,7 @@ def _check_duplicates(names: list[str], where: str) -> None:
 
 def _looks_like_a_row(names: list[str]) -> bool:
     """True where a name is a number, unless such names are whole numbers that grow, as pixels or years do."""
-    numbers = [float(name) for name in names if _NUMBER.fullmatch(name)]
+    numbers = [float(name) for name in names if _NUMBER.match(name)]
     grow = all(low < high for low, high in itertools.pairwise(numbers))
     return not (grow and all(number.is_integer() and number >= 0 for number in numbers))
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import pyarrow as pa
+
 from raymill.errors import DataError
 from raymill.glimpse import Glimpse, is_all_different, is_id_name
 from raymill.schema import absent_column
@@ -76,7 +78,7 @@ def _may_be_guessed(name: str, column: ColumnSummary) -> bool:
 def _task_for(name: str, column: ColumnSummary) -> TaskSpec:
     """Classification for texts, truth values and few whole numbers, two rows to a value or more; else regression."""
     kind: Literal["classification", "regression"] = "classification"
-    if column.numbers is not None and column.native != "bool":
+    if column.numbers is not None and not pa.types.is_boolean(column.native):
         most = max(2, min(_MOST_NUMBER_CLASSES, column.rows // 2))
         kind = "classification" if column.numbers.whole and column.distinct <= most else "regression"
     return TaskSpec(type=kind, target=name)

@@ -3,11 +3,11 @@
 | kind | JSON | missing |
 |---|---|---|
 | number | a finite number; no string, no boolean | null, no such key |
-| category | a string, or a finite number (7 and 7.0 are `7`) | the same, and the texts of `cells.MISSING` |
+| category | a string, a finite number (7 and 7.0 are `7`), of booleans a boolean | the same, and `cells.MISSING` |
 | boolean | true or false | null, no such key |
-| timestamp | a string in ISO 8601; no zone means UTC | the same, and the texts of `cells.MISSING` |
+| timestamp | a string in ISO 8601; no zone means UTC | the same, and `cells.MISSING` |
 
-The cells of all columns of a kind are read in one go; those that fail are found by halving, to name them.
+The cells of all columns that are read alike are read in one go; those that fail are found by halving, to name them.
 The module knows no HTTP.
 """
 
@@ -24,8 +24,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raymill.cells import KINDS, BadCell, read, texts
+from raymill.cells import BadCell, read, texts
 from raymill.errors import DataError
+from raymill.native import Native, as_native
 from raymill.spec import FeatureType
 
 MOST_PROBLEMS = 100
@@ -59,8 +60,10 @@ class RowsError(DataError):
         return type(self), (self.what, self.fix, self.problems)
 
 
-def table_from_rows(kinds: Mapping[str, FeatureType], rows: list[dict[str, Any]]) -> pa.Table:
-    """The canonical table of rows, a column per name in `kinds`, in that order.
+def table_from_rows(
+    kinds: Mapping[str, FeatureType], natives: Mapping[str, Native], rows: list[dict[str, Any]]
+) -> pa.Table:
+    """The canonical table of rows, a column per name in `kinds`, in that order; `natives` has those of categories.
 
     Raises RowsError naming row, column, expected type and found value of each problem.
     """
@@ -70,17 +73,29 @@ def table_from_rows(kinds: Mapping[str, FeatureType], rows: list[dict[str, Any]]
         raise _error([_problem(i, "", "expected an object", r) for i, r in enumerate(rows) if type(r) is not dict])
     problems = _unknown_keys(kinds, rows)
     columns: dict[str, pa.Array] = {}
-    for kind in KINDS:
-        names = [name for name in kinds if kinds[name] == kind]
+    for (kind, native), names in _alike(kinds, natives).items():
         values = [row.get(name) for name in names for row in rows]
+        if native == "boolean":
+            values = [str(value) if isinstance(value, bool) else value for value in values]
         cells = _cells(values, kind)
         if cells is None:
             problems.extend(_misfits(names, values, kind))
         else:
+            cells = as_native(cells, native)
             columns |= {name: cells.slice(i * len(rows), len(rows)) for i, name in enumerate(names)}
     if problems:
         raise _error(problems)
     return pa.table({name: columns[name] for name in kinds})
+
+
+def _alike(
+    kinds: Mapping[str, FeatureType], natives: Mapping[str, Native]
+) -> dict[tuple[FeatureType, Native], list[str]]:
+    """The names of the columns that are read in one way."""
+    alike: dict[tuple[FeatureType, Native], list[str]] = {}
+    for name, kind in kinds.items():
+        alike.setdefault((kind, natives.get(name, "text")), []).append(name)
+    return alike
 
 
 def _unknown_keys(kinds: Mapping[str, FeatureType], rows: list[dict[str, Any]]) -> list[Problem]:

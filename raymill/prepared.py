@@ -28,7 +28,7 @@ from raymill.store import Store, decode_table, encode_table
 from raymill.task import Task
 from raymill.transform import Features, Transform
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 PROFILE = "profile.json"
 _PREPARE_AGAIN = "Delete its folder and prepare again; the same source gives the same dataset."

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -25,9 +25,10 @@ import pyarrow.compute as pc
 
 from raymill import json_rows
 from raymill.cell_error import CellError
-from raymill.cells import KINDS, BadCell, is_supported, plain, read
+from raymill.cells import KINDS, NUMBER, BadCell, is_supported, plain, read
 from raymill.errors import DataError
 from raymill.json_rows import RowsError
+from raymill.native import Native, as_native, native_of
 from raymill.spec import FeatureType
 from raymill.statistics import ColumnSummary, TableSummary
 
@@ -35,7 +36,6 @@ __all__ = ["Column", "RowsError", "Schema", "absent_column", "infer_schema", "ne
 
 _MOST_DISTINCT = 1_000
 _NEARLY = 0.9
-_NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 _MOST_DISTINCT_SHARE = 0.5
 _FREE_TEXT = "identifier or free text"
 # A call into Arrow costs about as much as reading this many cells.
@@ -50,10 +50,11 @@ _JSON_TYPES: dict[FeatureType, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A feature column; a missing cell is always allowed."""
+    """A feature column; a missing cell is always allowed. `native` says what a category's training cells were."""
 
     name: str
     kind: FeatureType
+    native: Native = "text"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,16 +69,25 @@ class Schema:
         """Kinds by name, in column order."""
         return {column.name: column.kind for column in self.columns}
 
+    @cached_property
+    def natives(self) -> dict[str, Native]:
+        """What the training cells were, by name, of the columns that are categories."""
+        return {column.name: column.native for column in self.columns if column.kind == "category"}
+
     def conform(self, table: pa.Table) -> pa.Table:
         """The feature columns in order and in canonical types, read from text or native Arrow; others are dropped.
 
         Raises DataError naming the column that is absent, or the column, row (from 0) and value of a bad cell.
         """
         self.require(table.column_names)
+        raw = {name: plain(table[name]) for name in self.kinds}
         cells: dict[str, pa.Array] = {}
         for kind in KINDS:
             names = [name for name in self.kinds if self.kinds[name] == kind]
-            cells |= zip(names, _read_all(names, [plain(table[name]) for name in names], kind), strict=True)
+            cells |= zip(names, _read_all(names, [raw[name] for name in names], kind), strict=True)
+        for name, native in self.natives.items():
+            if native != native_of(raw[name].type):
+                cells[name] = as_native(cells[name], native)
         return pa.table({name: cells[name] for name in self.kinds})
 
     def require(self, names: Collection[str]) -> None:
@@ -89,28 +99,35 @@ class Schema:
 
     def table_from_rows(self, rows: list[dict[str, Any]]) -> pa.Table:
         """The conformed table of JSON objects; raises RowsError with `.problems`."""
-        return json_rows.table_from_rows(self.kinds, rows)
+        return json_rows.table_from_rows(self.kinds, self.natives, rows)
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema of one row."""
         return {
             "type": "object",
-            "properties": {name: dict(_JSON_TYPES[kind]) for name, kind in self.kinds.items()},
+            "properties": {column.name: _json_type(column) for column in self.columns},
             "additionalProperties": False,
         }
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "columns": [{"name": column.name, "kind": column.kind} for column in self.columns],
+            "columns": [asdict(column) for column in self.columns],
             "left_out": [list(pair) for pair in self.left_out],
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Schema:
         return cls(
-            columns=tuple(Column(name=column["name"], kind=column["kind"]) for column in data["columns"]),
+            columns=tuple(Column(**column) for column in data["columns"]),
             left_out=tuple((name, reason) for name, reason in data["left_out"]),
         )
+
+
+def _json_type(column: Column) -> dict[str, Any]:
+    described = dict(_JSON_TYPES[column.kind])
+    if column.kind == "category" and column.native == "boolean":
+        described["type"] = ["boolean", *described["type"]]
+    return described
 
 
 def _read_all(names: list[str], columns: list[pa.Array], kind: FeatureType) -> list[pa.Array]:
@@ -165,7 +182,8 @@ def infer_schema(
         if reason:
             left_out.append((name, reason))
         else:
-            columns.append(Column(name=name, kind=kind))
+            native = native_of(column.native) if kind == "category" else "text"
+            columns.append(Column(name=name, kind=kind, native=native))
     return Schema(columns=tuple(columns), left_out=tuple(left_out))
 
 
@@ -179,7 +197,7 @@ def nearly_numbers(summary: TableSummary, schema: Schema, types: Collection[str]
     found = {}
     for name, seen in summary.columns.items():
         if name in words and name not in types and "number" in seen.unreadable:
-            numbers = pc.match_substring_regex(seen.categories.texts, _NUMBER).to_numpy(zero_copy_only=False)
+            numbers = pc.match_substring_regex(seen.categories.texts, NUMBER).to_numpy(zero_copy_only=False)
             if seen.categories.counts[numbers].sum() >= _NEARLY * max(seen.categories.counts.sum(), 1):
                 found[name] = seen.unreadable["number"].value
     return found
@@ -204,7 +222,7 @@ def absent_column(role: str, name: str, columns: Collection[str]) -> DataError:
 
 
 def _infer_kind(column: ColumnSummary) -> FeatureType:
-    if column.native == "bool":
+    if pa.types.is_boolean(column.native):
         return "boolean"
     order: tuple[FeatureType, ...] = ("timestamp", "number", "boolean")
     return next((kind for kind in order if kind not in column.unreadable), "category")

@@ -108,7 +108,11 @@ class Census:
 
 def _identity(column: pa.ChunkedArray | pa.Array, name: str) -> pa.Array:
     """Key cells as the texts that a category would have: 7 and 7.0 are one, and so are all missing cells."""
-    texts = read(plain(column), "category")
+    cells = plain(column)
+    if pa.types.is_float32(cells.type):
+        # As which it is read once a file of wider floats lies beside this one.
+        cells = cells.cast(pa.float64())
+    texts = read(cells, "category")
     if isinstance(texts, BadCell):
         raise CellError(
             f"Column {name!r} says which rows stay together, but",

@@ -42,7 +42,7 @@ Statistics = NumberStatistics | Categories | BooleanStatistics | TimestampStatis
 class ColumnSummary:
     """One column: what its cells can be, over all rows, and their statistics, over train rows."""
 
-    native: str
+    native: pa.DataType
     rows: int
     train_rows: int
     unreadable: dict[FeatureType, BadCell]
@@ -55,11 +55,11 @@ class ColumnSummary:
     @classmethod
     def of(cls, column: pa.ChunkedArray, train: np.ndarray) -> ColumnSummary:
         """Reads each different cell once; `train (rows,) bool`."""
-        native, array = str(column.type), plain(column)
+        array = plain(column)
         if not is_supported(array.type):
-            return cls._unsupported(native, train)
+            return cls._unsupported(array.type, train)
         if is_plain_number(array.type):
-            return cls._of_numbers(native, array, train)
+            return cls._of_numbers(array, train)
         encoded = array.dictionary_encode()
         different = encoded.dictionary
         codes = encoded.indices.fill_null(len(different)).to_numpy()
@@ -67,7 +67,7 @@ class ColumnSummary:
         words = texts(different)
         cells, bad = _read(different)
         return cls(
-            native=native,
+            native=array.type,
             rows=len(train),
             train_rows=int(np.count_nonzero(train)),
             unreadable={k: BadCell(row=int(np.argmax(codes == b.row)), value=b.value) for k, b in bad.items()},
@@ -77,7 +77,7 @@ class ColumnSummary:
         )
 
     @classmethod
-    def _of_numbers(cls, native: str, array: pa.Array, train: np.ndarray) -> ColumnSummary:
+    def _of_numbers(cls, array: pa.Array, train: np.ndarray) -> ColumnSummary:
         """Of integers or floats, which are sorted: faster than a dictionary where nearly all are different."""
         cells, bad = _read(array)
         values, counts = _sorted_distinct(array.filter(pa.array(train)))
@@ -85,12 +85,12 @@ class ColumnSummary:
         # Only the most frequent are written as texts, which takes longer than sorting them all.
         listed = most_frequent(counts) if len(counts) > MANY_CELLS else np.arange(len(counts))
         return cls(
-            native=native,
+            native=array.type,
             rows=len(train),
             train_rows=int(np.count_nonzero(train)),
             unreadable=bad,
             categories=Categories.of(
-                texts(different.take(pa.array(listed))),
+                texts(different.take(pa.array(listed)).cast(array.type)),
                 counts[listed],
                 unlisted=int(counts.sum() - counts[listed].sum()),
             ),
@@ -99,7 +99,7 @@ class ColumnSummary:
         )
 
     @classmethod
-    def _unsupported(cls, native: str, train: np.ndarray) -> ColumnSummary:
+    def _unsupported(cls, native: pa.DataType, train: np.ndarray) -> ColumnSummary:
         none = pa.array([], pa.string())
         return cls(
             native=native,
@@ -116,7 +116,7 @@ class ColumnSummary:
     def merge(self, other: ColumnSummary) -> ColumnSummary:
         later = {k: BadCell(row=b.row + self.rows, value=b.value) for k, b in other.unreadable.items()}
         return ColumnSummary(
-            native=self.native if self.native != "null" else other.native,
+            native=other.native if pa.types.is_null(self.native) else self.native,
             rows=self.rows + other.rows,
             train_rows=self.train_rows + other.train_rows,
             unreadable=later | self.unreadable,

@@ -83,6 +83,21 @@ def test_keys_that_only_their_digits_tell_apart_are_dealt_apart() -> None:
     assert _identities(split, exact).tolist() == _identities(split, short).tolist()
 
 
+def test_a_key_is_the_same_in_whatever_type_or_unit_it_is_written() -> None:
+    split = _split(by="group", column="at")
+
+    def found(column: pa.Array) -> list[int]:
+        return _identities(split, pa.table({"at": column})).tolist()
+
+    hours = pa.array(np.arange(0, 1_000_000, 7) * 3_600, pa.timestamp("s"))
+    for other in (*map(pa.timestamp, ("ms", "us", "ns")), pa.timestamp("us", "UTC"), pa.timestamp("ms", "Asia/Tokyo")):
+        assert found(hours.cast(other)) == found(hours)
+    days = pa.array(np.arange(1_000, dtype=np.int32)).cast(pa.date32())
+    assert found(days) == found(days.cast(pa.timestamp("ns"))) == found(days.cast(pa.string()))
+    floats = pa.array([1.1, 7.0, None], pa.float32())
+    assert found(floats) == found(floats.cast(pa.float64()))
+
+
 def test_a_key_of_bytes_that_are_no_text_is_refused_with_its_row() -> None:
     split = _split(key=("id",))
     with pytest.raises(CellError, match=r"'id' says which rows stay together, but row 1 .* holds b'.xff'"):
