@@ -38,6 +38,13 @@ _TAKES: dict[FeatureType, frozenset[type]] = {
     "boolean": frozenset({bool, type(None)}),
     "timestamp": _TEXT,
 }
+# Of values of these types the texts are those of such training cells already, and a request pays by the call.
+_NONE = frozenset[type]({type(None)})
+_KNOWN: dict[Native, frozenset[type]] = {
+    "exact": _NONE | {int, float},
+    "double": _NONE | {float},
+    "boolean": _NONE | {bool},
+}
 _EXPECTED: dict[FeatureType, str] = {
     "number": "a finite number",
     "category": "a string",
@@ -75,13 +82,14 @@ def table_from_rows(
     columns: dict[str, pa.Array] = {}
     for (kind, native), names in _alike(kinds, natives).items():
         values = [row.get(name) for name in names for row in rows]
+        known = _KNOWN.get(native, _NONE).issuperset(map(type, values))
         if native == "boolean":
-            values = [str(value) if isinstance(value, bool) else value for value in values]
+            values = [str(value).lower() if isinstance(value, bool) else value for value in values]
         cells = _cells(values, kind)
         if cells is None:
             problems.extend(_misfits(names, values, kind))
         else:
-            cells = as_native(cells, native)
+            cells = cells if known else as_native(cells, native)
             columns |= {name: cells.slice(i * len(rows), len(rows)) for i, name in enumerate(names)}
     if problems:
         raise _error(problems)
