@@ -131,7 +131,7 @@ def common_schema(files: Sequence[FileInfo], heads: Sequence[Head]) -> pa.Schema
 def _common_field(field: pa.Field, other: pa.Field, file: FileInfo) -> pa.Field:
     """A column in the type that holds it in the files so far and in one more; nulls alone are of any type."""
     try:
-        return _unified(field, other)
+        return _unified(_beside(field, other.type), _beside(other, field.type))
     except pa.ArrowException as error:
         with contextlib.suppress(pa.ArrowException):
             return _unified(field.with_type(_wide_type(field.type)), other.with_type(_wide_type(other.type)))
@@ -140,6 +140,16 @@ def _common_field(field: pa.Field, other: pa.Field, file: FileInfo) -> pa.Field:
             f"{file.path} has other types than the files before it: {reason}.",
             "Write the column with one type in all files.",
         ) from error
+
+
+def _beside(field: pa.Field, other: pa.DataType) -> pa.Field:
+    """A column as it meets one of another type: Arrow would cut an integer or a decimal short."""
+    if pa.types.is_decimal(other) and pa.types.is_integer(field.type):
+        largest = 2 ** (field.type.bit_width - pa.types.is_signed_integer(field.type))
+        return field.with_type(pa.decimal128(len(str(largest)), 0))
+    if pa.types.is_decimal(other) and pa.types.is_floating(field.type):
+        return field.with_type(pa.float64())
+    return field
 
 
 def _unified(field: pa.Field, other: pa.Field) -> pa.Field:

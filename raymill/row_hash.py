@@ -1,8 +1,9 @@
 """Row hashes: 64 bits from a row's cells, the same on any machine, in any piece and beside any other rows.
 
 Column names take no part, the order of columns does, and a column of a type that no feature can have (a list,
-bytes) takes none. Numbers are hashed by value (1 and 1.0 agree, as do 0.0 and -0.0, null and NaN), texts by their UTF-8
-bytes, and a decimal by the text that it is as a category, so that the same digits in a CSV file agree.
+bytes) takes none. Numbers are hashed by value (1, 1.0 and 1.00 agree, as do 0.0 and -0.0, null and NaN), so that a
+file with numbers of another type, which changes the type of all, moves no row; texts by their UTF-8 bytes. A decimal
+of more digits than an integer of 64 bits or a float has is hashed by its digits.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ _TEXT_KEY = "raymill-rowhash1"
 _MISSING = np.uint64(0x6D697373696E6721)
 _START = np.uint64(0x243F6A8885A308D3)
 _INTEGER_LIMIT = 2.0**63
+# So many digits come back from a float64 as they were.
+_DIGITS_OF_FLOATS = 15
+_INTEGER = r"^-?\d{1,19}$"
+_LARGEST_INTEGER = str(2**63 - 1)
 # Cells by whose number of different ones it is chosen whether each different text is hashed once, or all are.
 _PROBED_CELLS = 1_000
 # Cells hashed at a time: what is computed between stays in the processor's cache.
@@ -54,12 +59,14 @@ def uniform(hashes: np.ndarray, seed: int) -> np.ndarray:
 
 def _is_text(dtype: pa.DataType) -> bool:
     """Whether cells are hashed as texts."""
-    return bool(pa.types.is_string(dtype) or pa.types.is_null(dtype) or pa.types.is_decimal(dtype))
+    return bool(pa.types.is_string(dtype) or pa.types.is_null(dtype))
 
 
 def _hash_cells(cells: pa.Array) -> np.ndarray:
     if _is_text(cells.type):
-        return _hash_texts(texts(cells) if pa.types.is_decimal(cells.type) else cells.cast(pa.string()))
+        return _hash_texts(cells.cast(pa.string()))
+    if pa.types.is_decimal(cells.type):
+        return _hash_decimals(cells)
     if pa.types.is_floating(cells.type):
         return _hash_floats(cells.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(zero_copy_only=False))
     if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
@@ -81,6 +88,30 @@ def _hash_texts(cells: pa.Array) -> np.ndarray:
     index = pc.fill_null(encoded.indices, len(hashes)).to_numpy(zero_copy_only=False)
     by_word: np.ndarray = np.append(hashes, _MISSING)[index]
     return by_word
+
+
+def _hash_decimals(cells: pa.Array) -> np.ndarray:
+    """As the nearest float64 where its shortest text has the same digits, else as an integer, or by the digits."""
+    # By way of text, since Arrow's own cast often misses the nearest.
+    floats = cells.cast(pa.string()).cast(pa.float64())
+    hashes = _hash_floats(floats.fill_null(np.nan).to_numpy(zero_copy_only=False))
+    if cells.type.precision <= _DIGITS_OF_FLOATS:
+        return hashes
+    words = texts(cells)
+    longer = np.flatnonzero(pc.not_equal(words, texts(floats)).fill_null(False).to_numpy(zero_copy_only=False))
+    if len(longer):
+        hashes[longer] = _hash_digits(words.take(pa.array(longer)))
+    return hashes
+
+
+def _hash_digits(words: pa.Array) -> np.ndarray:
+    padded = pc.utf8_lpad(pc.utf8_ltrim(words, "-"), len(_LARGEST_INTEGER), "0")
+    fits = pc.and_(pc.match_substring_regex(words, pattern=_INTEGER), pc.less_equal(padded, _LARGEST_INTEGER))
+    integers = pc.if_else(fits, words, "0").cast(pa.int64()).to_numpy()
+    hashes: np.ndarray = np.where(
+        fits.to_numpy(zero_copy_only=False), mix(integers.view(np.uint64)), hash_texts(words, _TEXT_KEY)
+    )
+    return hashes
 
 
 def _hash_floats(values: np.ndarray) -> np.ndarray:

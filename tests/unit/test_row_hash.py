@@ -65,17 +65,25 @@ def test_dates_hash_as_timestamps() -> None:
     assert _hash(days).tolist() == _hash(days.cast(pa.timestamp("us"))).tolist()
 
 
-def test_decimals_hash_as_their_digits_in_a_csv_file_at_any_scale() -> None:
-    units = pa.array(np.random.default_rng(7).integers(-(10**12) + 1, 10**12, 1_000))
-    prices = pa.array([Decimal(unit).scaleb(-4) for unit in units.to_pylist()], pa.decimal128(12, 4))
-    written = pa.array([f"{price:f}".rstrip("0").rstrip(".") for price in prices.to_pylist()])
-    assert _hash(prices).tolist() == _hash(written).tolist()
-    assert _hash(prices.cast(pa.decimal128(38, 10))).tolist() == _hash(written).tolist()
+def test_decimals_hash_as_the_floats_and_integers_of_their_value_at_any_scale() -> None:
+    units = np.random.default_rng(7).integers(-(10**15), 10**15, 10_000)
+    units[::3] = units[::3] // 10**7 * 10**7
+    for scale in (0, 2, 4, 7, 15):
+        decimals = [None, Decimal(0), *(Decimal(unit).scaleb(-scale) for unit in units.tolist())]
+        floats = _hash(pa.array([None if d is None else float(d) for d in decimals])).tolist()
+        for kind in (pa.decimal128(15, scale), pa.decimal128(35, scale + 10), pa.decimal256(60, scale + 30)):
+            assert _hash(pa.array(decimals, kind)).tolist() == floats, kind
+    whole = [*(units * 9_000).tolist(), 0, 2**53 + 1, 2**63 - 1, -(2**63) + 1, 10**18, None]
+    integers = _hash(pa.array(whole, pa.int64())).tolist()
+    for kind in (pa.decimal128(19, 0), pa.decimal128(38, 5)):
+        assert _hash(pa.array([None if n is None else Decimal(n) for n in whole], kind)).tolist() == integers
 
 
 def test_decimals_that_are_one_float_stay_apart() -> None:
     fine = [Decimal("1.00000000000000000001"), Decimal("1.00000000000000000002"), None]
     assert len(set(_hash(pa.array(fine, pa.decimal128(38, 20))).tolist())) == 3
+    long = [Decimal(2**63), Decimal(2**63 + 1), Decimal(10**30), Decimal(10**30 + 1)]
+    assert len(set(_hash(pa.array(long, pa.decimal128(38, 0))).tolist())) == 4
 
 
 def test_a_column_of_lists_takes_no_part() -> None:

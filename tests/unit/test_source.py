@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import zipfile
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from raymill.cell_error import CellError
 from raymill.errors import DataError, StoreError
 from raymill.piece import placed, readable
+from raymill.row_hash import hash_rows
 from raymill.source import Source
 from raymill.store import Store
 
@@ -110,6 +112,27 @@ def test_columns_of_days_and_times_or_of_decimals_too_far_apart_meet_in_one_type
     source = Source.open(str(tmp_path))
     assert source.schema.types == [pa.timestamp("us"), pa.float64()]
     assert source.pieces[0].read()["d"].to_pylist() == [2.0, None]
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        pa.array([Decimal("66741.419"), Decimal("1.500"), Decimal("7.000"), None], pa.decimal128(9, 3)),
+        pa.array([7, -(2**40), 2**53, None]),
+        pa.array([1.1, 0.1, 1e6 + 1 / 3, None], pa.float32()),
+    ],
+    ids=lambda numbers: str(numbers.type),
+)
+@pytest.mark.parametrize("other", [pa.int64(), pa.float32(), pa.float64(), pa.decimal128(20, 7)], ids=str)
+def test_a_file_with_numbers_of_another_type_changes_the_hash_of_no_row_of_the_others(
+    numbers: pa.Array, other: pa.DataType, tmp_path: Path
+) -> None:
+    table = pa.table({"a": numbers, "b": list("abcd")})
+    pq.write_table(table, tmp_path / "1.parquet")
+    pq.write_table(pa.table({"a": pa.array(["5"]).cast(other), "b": ["e"]}), tmp_path / "2.parquet")
+    (piece,) = Source.open(str(tmp_path)).pieces
+    both = piece.read()
+    assert hash_rows(both.columns, 5)[:4].tolist() == hash_rows(table.columns, 4).tolist()
 
 
 def test_names_of_folders_that_would_be_columns_elsewhere_are_known(tmp_path: Path) -> None:
