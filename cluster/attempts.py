@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from cluster.crew import Crew
@@ -16,8 +19,13 @@ from raymill.errors import Interrupted, MachineError, StoreError
 from raymill.loop import Fit
 from raymill.out_of_memory import is_out_of_memory
 from raymill.run import Run
+from raymill.stop import Stop
 from raymill.train_spec import TrainSpec
 from raymill.training import Assignment, train_rank
+
+_LOOKS_EVERY_S = 0.2
+_ASKED_AGAIN_S = 1.0
+_JOIN_S = 5.0  # what still writes then leaves nothing either
 
 
 def fit_to_the_end(assignment: Assignment, run: Run, asked: threading.Event, console: Console) -> Fit:
@@ -39,7 +47,6 @@ def fit_to_the_end(assignment: Assignment, run: Run, asked: threading.Event, con
         console.say(f"train     {told}; {onward}")
         console.note("retry", told)
         console.meter.retried(decision.kind)
-        run.forget_stop()
         if asked.wait(decision.wait_s):
             raise Interrupted("Training stopped between two attempts.", "Type the same command to continue.")
         attempt = decision.attempt
@@ -66,13 +73,55 @@ def _attempt(
         raise Interrupted("Stopped before the workers were there.", "Type the same command to continue.")
     if crew.is_elastic:
         console.say(f"train     with {workers} workers")
-    scratch = run.store.child(f"{run.folder}/ray")
-    outcome = run_on_workers(train_rank, assignment, crew, workers, scratch=scratch, stop=run.ask_to_stop)
+    name = uuid.uuid4().hex[:8]
+    stop, assignment = run.stop(name), replace(assignment, attempt=name)
+    with _passed_on(asked, stop, console):
+        scratch = run.store.child(run.scratch)
+        outcome = run_on_workers(train_rank, assignment, crew, workers, attempt=name, scratch=scratch, stop=stop.ask)
+    return _told(outcome, asked, console)
+
+
+def _told(
+    outcome: Fit | WorkerFailure | Stopped, asked: threading.Event, console: Console
+) -> Fit | WorkerFailure | Stopped:
+    """What an attempt came to, after its notes are said: an interruption is the user's only where that has asked."""
     fit = outcome.value if isinstance(outcome, Stopped) else outcome
-    for note in fit.notes if isinstance(fit, Fit) else ():
+    if isinstance(fit, WorkerFailure):
+        return fit
+    for note in fit.notes:
         console.say(f"train     {note}")
-    is_the_end = isinstance(fit, Fit) and (fit.status != "interrupted" or asked.is_set())
-    return fit if is_the_end else outcome
+    if fit.status != "interrupted" or asked.is_set():
+        return fit
+    return outcome if isinstance(outcome, Stopped) else Stopped(cause=None, value=fit)
+
+
+@contextmanager
+def _passed_on(asked: threading.Event, stop: Stop, console: Console) -> Iterator[None]:
+    """While the block runs, an attempt's ranks are told to stop when it is asked; after it, nothing is left of that."""
+    over = threading.Event()
+
+    def tell() -> None:
+        away = False
+        while not over.wait(_ASKED_AGAIN_S if away else _LOOKS_EVERY_S):
+            try:
+                if asked.is_set():
+                    stop.ask()
+                    return
+            except StoreError as error:
+                if not away:
+                    console.say(
+                        f"train     WARNING: {error.what} The workers don't hear it; once more to stop at once."
+                    )
+                away = True
+
+    thread = threading.Thread(target=tell, name="stop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(_JOIN_S)
+        stop.end()
 
 
 def _alone(assignment: Assignment, asked: threading.Event, console: Console) -> Fit | WorkerFailure:

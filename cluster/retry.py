@@ -22,6 +22,7 @@ _DEATHS = {
     "WorkerHealthCheckFailedError",
     "WorkerHealthCheckTimeoutError",
 }
+_NO_ROOM = "WorkerGroupStartupTimeoutError"
 _NODE_DEATHS = ("node was terminated", "node was preempted", "its node has died", "node has crashed")
 _LOST_PEER_TYPES = {"DistBackendError", "DistNetworkError", "DistStoreError"}
 _LOST_PEER_TEXTS = (
@@ -54,7 +55,7 @@ class Attempt:
 class Again:
     """Wait, then start the workers again; they continue from the newest checkpoint."""
 
-    kind: Literal["failure", "memory", "preemption", "resize"]
+    kind: Literal["failure", "memory", "preemption", "resize", "room"]
     reason: str
     attempt: Attempt
     wait_s: float = 0.0
@@ -67,9 +68,11 @@ class GiveUp:
     error: Exception
 
 
-def after_a_stop(cause: Move | Resize, attempt: Attempt, step: int) -> Again | GiveUp:
+def after_a_stop(cause: Move | Resize | None, attempt: Attempt, step: int) -> Again | GiveUp:
     """Decides after ranks that were asked to stop: elsewhere, or with other workers, they go on from that step."""
     spent = _refilled(attempt, step)
+    if cause is None:
+        return _failed(None, "its ranks stopped, and nobody had asked them to", spent)
     if isinstance(cause, Resize):
         resized = replace(spent, number=spent.number + 1, most=cause.workers)
         return Again(kind="resize", reason=cause.reason, attempt=resized)
@@ -83,8 +86,9 @@ def after_failures(
 
     The user's own error is never retried. What the machine did is, three times without a checkpoint that got further:
     a process or node that died, a store that failed, ranks that say nothing but that a peer went away. A node that was
-    taken away on purpose has a budget of its own. Where memory ran out, a step is made in two passes, once. Anything
-    else is raised as it is, also when other ranks only tell of having lost the one that raised it.
+    taken away on purpose has a budget of its own. Where memory ran out, a step is made in two passes, once. Workers
+    that got no room in time, since another job took it between mustering and their start, cost nothing: mustering waits
+    for it. Anything else is raised as it is, also when other ranks only tell of having lost the one that raised it.
     """
     spent = _refilled(attempt, step)
     chains = [_innermost_first(failure) for failure in failures]
@@ -95,6 +99,10 @@ def after_failures(
     starved = next((e for e in errors if isinstance(e, OutOfMemory)), None)
     if starved is not None or any(is_out_of_memory(e) for e in errors):
         return _starved(starved or next(e for e in errors if is_out_of_memory(e)), spent)
+    if any(_NO_ROOM in _names(e) for e in errors):
+        waiting = replace(spent, number=spent.number + 1)
+        reason = "the room for its workers was taken by another job meanwhile"
+        return Again(kind="room", reason=reason, attempt=waiting, wait_s=_FIRST_WAIT_S)
     if any(getattr(e, "preempted", False) or "PreemptionError" in _names(e) for e in errors):
         return _preempted("its node was taken away", spent)
     machine = next((e for e in errors if isinstance(e, MachineError) or _names(e) & _DEATHS), None)

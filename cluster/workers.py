@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from cluster.beats import beating
 from cluster.crew import Crew
 from cluster.overseer import Overseer
 from cluster.oversight import STUCK_S, Move, Resize, Stuck
-from raymill.errors import MachineError, StoreError, WorkerLost
+from raymill.errors import StoreError, WorkerLost
 from raymill.store import Store
 
 Value = TypeVar("Value")
@@ -30,9 +29,12 @@ class WorkerFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """The workers were asked to stop, and did, for a cause that is not the user's; `value` is rank 0's."""
+    """The workers were asked to stop, and did, not by the user; `cause` None: by nobody knows whom.
 
-    cause: Move | Resize
+    `value` is rank 0's.
+    """
+
+    cause: Move | Resize | None
     value: Any
 
 
@@ -42,16 +44,16 @@ def run_on_workers(
     crew: Crew,
     workers: int,
     *,
+    attempt: str,
     scratch: Store,
     stop: Callable[[], None],
     stuck_s: float = STUCK_S,
 ) -> Any | WorkerFailure | Stopped:
     """Calls `function(argument, watched=...)` on every rank of a torch process group; returns rank 0's value.
 
-    It is tried once: whether to try again is decided elsewhere. `stop` asks the ranks to end with a checkpoint; a rank
-    that keeps the others waiting for `stuck_s` seconds is killed.
+    It is tried once, as the `attempt` of that name: whether to try again is decided elsewhere. `stop` asks the ranks to
+    end with a checkpoint; a rank that keeps the others waiting for `stuck_s` seconds is killed.
     """
-    attempt = uuid.uuid4().hex[:8]
     with Overseer(attempt, crew, workers, stop, stuck_s) as overseer:
         outcome = _fit(function, argument, attempt, crew, workers, scratch)
     match overseer.verdict:
@@ -91,7 +93,7 @@ def _fit(
     except WorkerGroupError as error:
         return WorkerFailure(errors=tuple(error.worker_failures.values()), ranks=tuple(error.worker_failures))
     except ControllerError as error:
-        return WorkerFailure(errors=(_explained(error.controller_failure, crew, workers),))
+        return WorkerFailure(errors=(error.controller_failure,))
     except TrainingFailedError as error:
         return WorkerFailure(errors=(error,))
     finally:
@@ -114,15 +116,3 @@ def beside(function: Callable[[], Value]) -> Value:
 
     threading.Thread(target=run, name="ray-train", daemon=True).start()
     return done.result()
-
-
-def _explained(failure: BaseException, crew: Crew, workers: int) -> BaseException:
-    from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
-
-    if not isinstance(failure, WorkerGroupStartupTimeoutError):
-        return failure
-    each = " and ".join(f"{amount:g} {name}" for name, amount in crew.each.items())
-    return MachineError(
-        f"Training asked for {workers} workers with {each} each, and the cluster had no room for all of them in time.",
-        "Stop what holds its CPUs or GPUs, or ask for fewer train.workers; the same command continues.",
-    )

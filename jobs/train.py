@@ -15,9 +15,10 @@ from raymill.baselines import has_baselines, store_baselines
 from raymill.bundle import Bundle
 from raymill.console import Console
 from raymill.courier import Courier
-from raymill.errors import Interrupted, StoreError
+from raymill.errors import Interrupted
 from raymill.following import Follower
 from raymill.history import EpochRecord
+from raymill.lease import Lease
 from raymill.lineage import git_commit
 from raymill.loggable import scrubbed, without_userinfo
 from raymill.prepared import Prepared
@@ -30,19 +31,19 @@ def train(spec: Spec, prepared: Prepared, console: Console) -> Trained:
     """Trains, or continues training, the run that this spec and dataset name, beside its baselines.
 
     Raises UserError at once and without a retry, WorkerLost when retries are spent, Interrupted after Ctrl-C,
-    ResourceError while another process trains the same run.
+    ResourceError while another process trains the same run, or when one has taken it over.
     """
     run = Run.of(spec, prepared)
     courier = Courier(spec, prepared, lambda text: console.say(f"train     {text}"))
     if run.has_trained(spec.train.epochs) and has_baselines(run.store, run.baselines) and _damage(run) is None:
         console.say(f"train     already done: {run.name}")
     else:
-        with run.lease(), _accounted(courier), _baselines(run, prepared, spec) as baselines:
+        with run.lease() as held, _accounted(courier, held), _baselines(run, prepared, spec) as baselines:
             if damage := _damage(run):
                 console.say(f"train     WARNING: {damage} Training goes on from the newest checkpoint.")
                 run.forget_conclusion()
             if not run.has_trained(spec.train.epochs):
-                _train(spec, prepared, run, courier, console)
+                _train(spec, prepared, run, held, courier, console)
             _wait(baselines, console)
     trained = run.trained()
     assert trained is not None
@@ -56,26 +57,15 @@ def _damage(run: Run) -> str | None:
     return None if trained is None else Bundle.damage(trained.bundle_uri, trained.digest)
 
 
-def _train(spec: Spec, prepared: Prepared, run: Run, courier: Courier, console: Console) -> None:
-    run.forget_stop()
+def _train(spec: Spec, prepared: Prepared, run: Run, held: Lease, courier: Courier, console: Console) -> None:
+    """Trains until it is done, or asked to stop: by the user, or since another process has this run by now."""
     run.save_spec(scrubbed(spec.to_json()))
     run_id = courier.begin()
     assignment = Assignment(
         run=run.name, spec=_for_ranks(spec), dataset_uri=prepared.uri, run_id=run_id, git_commit=git_commit()
     )
     asked = threading.Event()
-
-    def tell_ranks() -> None:
-        try:
-            run.ask_to_stop()
-        except StoreError as error:
-            console.say(f"train     WARNING: {error.what} The workers don't hear it; once more to stop at once.")
-
-    def ask() -> None:  # in a signal's handler: what waits for a store waits in a thread
-        asked.set()
-        threading.Thread(target=tell_ranks, name="stop", daemon=True).start()
-
-    with on_interrupt(ask, console), _followed(run, spec, courier, console):
+    with on_interrupt(asked.set, console), held.telling(asked.set), _followed(run, spec, courier, console):
         fit = fit_to_the_end(assignment, run, asked, console)
     if fit.status == "interrupted":
         raise Interrupted(f"Training stopped at step {fit.steps}.", "Type the same command to continue from there.")
@@ -88,12 +78,13 @@ def _for_ranks(spec: Spec) -> Spec:
 
 
 @contextmanager
-def _accounted(courier: Courier) -> Iterator[None]:
-    """Says in MLflow if the run ends badly."""
+def _accounted(courier: Courier, held: Lease) -> Iterator[None]:
+    """Says in MLflow if the run ends badly; one that another process has by now goes on."""
     try:
         yield
     except BaseException as error:
-        courier.end("KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED")
+        if not held.is_lost:
+            courier.end("KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED")
         raise
 
 

@@ -63,13 +63,16 @@ class Fit:
 
 @dataclass(slots=True)
 class Place:
-    """How far this rank has moved, in steps and batches of validation rows, and whether it waits for the others.
+    """How far this rank has moved, by shards, steps and batches of validation rows, and whether it waits for others.
 
     Another thread may read it at any time: a rank that neither moves nor waits is the one that keeps all from going on.
     """
 
     moves: int = 0
     waits: bool = False
+
+    def move(self) -> None:
+        self.moves += 1
 
 
 @dataclass(kw_only=True)
@@ -165,7 +168,7 @@ class Loop:
         self.progress.loss_sum = total = self.progress.loss_sum + loss_sum.double()
         self.soundness.note(total)
         self.progress.rows += rows
-        self.place.moves += 1
+        self.place.move()
         return stop
 
     def _backward(self, mine: np.ndarray, rows: int) -> torch.Tensor:
@@ -204,7 +207,7 @@ class Loop:
         size = max(1, _EVALUATION_ROWS // self.passes)
         for start in range(0, len(self.validation), size):
             total += self._loss_sum(self.validation.span(start, start + size, self.world.device))
-            self.place.moves += 1
+            self.place.move()
         loss, rows = self._together(self.world.sums, [float(total), float(len(self.validation))])
         return loss / rows
 

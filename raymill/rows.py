@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,9 +47,11 @@ class RowMatrix:
         split: str,
         spans: Iterable[tuple[int, int]],
         dtype: torch.dtype = torch.float32,
+        moved: Callable[[], None] = lambda: None,
     ) -> RowMatrix:
         """Reads the rows `[start, stop)` of each span of a split, each shard once, verified against the manifest.
 
+        `moved` is called after each shard that is read.
         Memory: one shard as a table; the matrix itself is file-backed, so the kernel may page it out.
         Raises StoreError for a shard that doesn't verify, MachineError when the scratch disk is full.
         """
@@ -62,6 +64,7 @@ class RowMatrix:
                 table = prepared.read(shard)
                 for into, start, stop in overlaps:
                     _fill(matrix[into : into + stop - start], table.slice(start, stop - start))
+                moved()
             first_row += shard.rows
         classification = prepared.task.kind == "classification"
         return cls(words=torch.from_numpy(matrix), layout=prepared.layout, classification=classification, dtype=dtype)

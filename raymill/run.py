@@ -14,6 +14,7 @@ from raymill.lease import Lease, lease
 from raymill.loggable import without_userinfo
 from raymill.record import record_of, require_format
 from raymill.spec import Spec
+from raymill.stop import Stop
 from raymill.store import Store
 
 if TYPE_CHECKING:
@@ -128,18 +129,13 @@ class Run:
         return f"{self.folder}/spec.json"
 
     @property
-    def _stop(self) -> str:
-        return f"{self.folder}/stop"
+    def scratch(self) -> str:
+        """Where each attempt at training has a folder of its own while it lasts."""
+        return f"{self.folder}/ray"
 
-    def ask_to_stop(self) -> None:
-        """Asks the ranks, wherever they are, to write a checkpoint and end."""
-        self.store.write_bytes(self._stop, b"")
-
-    def is_asked_to_stop(self) -> bool:
-        return self.store.stat(self._stop) is not None  # one request of the cheap kind, in a bucket
-
-    def forget_stop(self) -> None:
-        self.store.delete(self._stop)
+    def stop(self, attempt: str) -> Stop:
+        """By which the ranks of an attempt are asked to end."""
+        return Stop(self.store, f"{self.scratch}/{attempt}/stop")
 
 
 def tracker_is_known(spec: Spec) -> bool:

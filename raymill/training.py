@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,8 +27,10 @@ from raymill.prepared import Prepared
 from raymill.rows import RowMatrix
 from raymill.run import Run, Trained
 from raymill.spec import Spec
+from raymill.stop import Stop
 from raymill.world import World
 
+STOP_WATCH = "stop-watch"
 _STOP_POLL_S = 0.5
 _EVALUATION_ROWS = 8192
 
@@ -37,7 +39,8 @@ _EVALUATION_ROWS = 8192
 class Assignment:
     """All that a rank is told: the run, its resolved spec, where the prepared dataset is, and the tracked run's id.
 
-    In `passes` parts its share of a step goes through the model.
+    In `passes` parts its share of a step goes through the model. An `attempt` has a name where its ranks are asked to
+    stop through the store.
     """
 
     run: str
@@ -46,6 +49,7 @@ class Assignment:
     run_id: str | None
     git_commit: str | None = None
     passes: int = 1
+    attempt: str = ""
 
 
 def train_rank(
@@ -56,7 +60,7 @@ def train_rank(
 ) -> Fit:
     """Trains this process's share of a run; rank 0 leaves the bundle and then the run's manifest in the store.
 
-    `watched` is around the loop, whose place it may tell to whoever watches the ranks.
+    `watched` is around all in which ranks wait for each other: it may tell a rank's place to whoever watches them.
     Raises DataError, SpecError, StoreError, OutOfMemory; an interrupted fit leaves a checkpoint and no manifest.
     """
     spec, prepared = assignment.spec, Prepared.open(assignment.dataset_uri)
@@ -69,7 +73,9 @@ def train_rank(
     world = World.current(_device(spec))
     torch.set_num_threads(_threads(spec))
     history = HistoryWriter(run.store, run.history)
-    with _stop_watch(run, world, asked or threading.Event()) as should_stop:
+    stop = run.stop(assignment.attempt) if assignment.attempt and world.leads else None
+    place = Place()
+    with watched(place), _stop_watch(stop, asked or threading.Event()) as should_stop:
         hooks = Hooks(
             checkpoints=Checkpoints(run.store, run.checkpoints),
             report=history.add,
@@ -77,9 +83,8 @@ def train_rank(
             say=say,
             should_stop=should_stop,
         )
-        loop = assemble(spec, prepared, world, hooks, assignment.passes)
-        with watched(loop.place):
-            fit = _fit(loop, spec)
+        loop = assemble(spec, prepared, world, hooks, assignment.passes, place)
+        fit = _fit(loop, spec)
     history.close()
     if world.leads and fit.status != "interrupted":
         _conclude(assignment, prepared, run, loop, fit)
@@ -115,23 +120,30 @@ def _starved(loop: Loop, error: BaseException) -> OutOfMemory:
     )
 
 
-def assemble(spec: Spec, prepared: Prepared, world: World, hooks: Hooks, passes: int = 1) -> Loop:
-    """A loop over this rank's rows of a prepared dataset, its network freshly initialised from the seed."""
+def assemble(
+    spec: Spec, prepared: Prepared, world: World, hooks: Hooks, passes: int = 1, place: Place | None = None
+) -> Loop:
+    """A loop over this rank's rows of a prepared dataset, its network freshly initialised from the seed.
+
+    The rank's `place` moves with each shard that is read, and then with the loop.
+    """
+    place = place or Place()
     dtype = torch.float64 if spec.train.precision == "float64" else torch.float32
-    place = {"rank": world.rank, "world_size": world.size}
-    order = Order(rows=prepared.splits["train"].rows, batch_size=spec.train.batch_size, seed=spec.train.seed, **place)
-    held_out = Order(rows=prepared.splits["validation"].rows, batch_size=1, seed=0, **place)
+    share = {"rank": world.rank, "world_size": world.size}
+    order = Order(rows=prepared.splits["train"].rows, batch_size=spec.train.batch_size, seed=spec.train.seed, **share)
+    held_out = Order(rows=prepared.splits["validation"].rows, batch_size=1, seed=0, **share)
     torch.manual_seed(spec.train.seed)
     return Loop(
         model=build_model(spec.model, prepared.layout, prepared.task).to(world.device, dtype),
-        rows=RowMatrix.load(prepared, "train", order.spans, dtype).to(world.device),
-        validation=RowMatrix.load(prepared, "validation", held_out.spans, dtype).to(world.device),
+        rows=RowMatrix.load(prepared, "train", order.spans, dtype, place.move).to(world.device),
+        validation=RowMatrix.load(prepared, "validation", held_out.spans, dtype, place.move).to(world.device),
         order=order,
         recipe=spec.train,
         learning_rate=spec.train.optimizer.lr or default_learning_rate(spec.model, prepared.task),
         world=world,
         hooks=hooks,
         passes=passes,
+        place=place,
     )
 
 
@@ -194,25 +206,28 @@ def _validation_metrics(prepared: Prepared, loop: Loop) -> dict[str, float | Non
 
 
 @contextmanager
-def _stop_watch(run: Run, world: World, asked: threading.Event) -> Iterator[Callable[[], bool]]:
-    """On rank 0 a thread looks every half second whether the run is asked to stop; the other ranks hear it from it."""
-    ended, hurried = threading.Event(), replace(run, store=run.store.at_once())
+def _stop_watch(stop: Stop | None, asked: threading.Event) -> Iterator[Callable[[], bool]]:
+    """A thread looks every half second whether the ranks are asked to stop, and ends when it has seen that.
 
-    def watch() -> None:
+    It is rank 0's: the other ranks hear it from that one.
+    """
+    ended = threading.Event()
+
+    def watch(stop: Stop) -> None:
         while not ended.wait(_STOP_POLL_S):
             with suppress(StoreError):  # a store that is away is asked again
-                if hurried.is_asked_to_stop():
+                if stop.is_asked():
                     asked.set()
                     return
 
-    thread = threading.Thread(target=watch, daemon=True)
-    if world.leads:
+    thread = threading.Thread(target=watch, args=(stop,), name=STOP_WATCH, daemon=True) if stop is not None else None
+    if thread is not None:
         thread.start()
     try:
         yield asked.is_set
     finally:
         ended.set()
-        if world.leads:
+        if thread is not None:
             thread.join()
 
 

@@ -51,7 +51,7 @@ Watched = Callable[[Place], AbstractContextManager[None]]
 
 def run(part: str, scratch: Path | Store, function: Callable[..., object] = act) -> object:
     crew, store = Crew.of(2, 2, cpus=0.5, gpus=0), scratch if isinstance(scratch, Store) else Store(str(scratch))
-    return run_on_workers(function, part, crew, 2, scratch=store, stop=lambda: None, stuck_s=6)
+    return run_on_workers(function, part, crew, 2, attempt=part, scratch=store, stop=lambda: None, stuck_s=6)
 
 
 class Leaving(Store):

@@ -1,17 +1,24 @@
-"""What of an attempt in this process is decided upon, and what is raised at once."""
+"""What an attempt comes to: what is decided upon, what is raised at once, and who is told to stop."""
 
 from __future__ import annotations
 
 import io
 import threading
+import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster.attempts import _alone
-from cluster.workers import WorkerFailure
+from cluster.attempts import _alone, _passed_on, _told
+from cluster.oversight import Move
+from cluster.workers import Stopped, WorkerFailure
 from raymill.console import Console
 from raymill.errors import DataError, StoreError
+from raymill.loop import Fit
+from raymill.stop import Stop
+from raymill.store import Store
 from raymill.training import Assignment
 from tests.recipes import spec_of
 
@@ -41,3 +48,53 @@ def test_what_the_machine_did_is_decided_upon(monkeypatch: pytest.MonkeyPatch, e
 def test_anything_else_is_raised(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     with pytest.raises(type(error)):
         alone(monkeypatch, error)
+
+
+INTERRUPTED = Fit(status="interrupted", epochs=1, steps=7, best_epoch=1, best_loss=0.5, notes=("at step 7",))
+
+
+def told(outcome: Fit | Stopped, *, was_asked: bool) -> object:
+    asked, said = threading.Event(), io.StringIO()
+    if was_asked:
+        asked.set()
+    found = _told(outcome, asked, Console(said))
+    assert said.getvalue() == "train     at step 7\n"
+    return found
+
+
+def test_an_interruption_is_the_users_only_where_that_has_asked() -> None:
+    moved = Stopped(cause=Move(reason="a node goes"), value=INTERRUPTED)
+    assert told(INTERRUPTED, was_asked=True) == told(moved, was_asked=True) == INTERRUPTED
+    assert told(moved, was_asked=False) == moved
+    assert told(INTERRUPTED, was_asked=False) == Stopped(cause=None, value=INTERRUPTED)
+
+
+def test_a_training_that_has_finished_although_it_was_to_move_is_finished() -> None:
+    finished = replace(INTERRUPTED, status="finished")
+    assert told(Stopped(cause=Move(reason="a node goes"), value=finished), was_asked=False) == finished
+
+
+def test_ranks_hear_a_stop_also_of_a_store_that_was_away_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+    class Away(Store):
+        """Away for the first write."""
+
+        def write_bytes(self, path: str, data: bytes) -> None:
+            failures, self.failures = self.failures, 0
+            if failures:
+                raise StoreError("It is away.", "Wait.")
+            super().write_bytes(path, data)
+
+        def at_once(self) -> Store:
+            self.failures = 1
+            return self
+
+    asked, store, said = threading.Event(), Store(str(tmp_path)), io.StringIO()
+    with _passed_on(asked, Stop(Away(store.uri), "stop"), Console(said)):
+        assert not Stop(store, "stop").is_asked()
+        asked.set()
+        until_s = time.monotonic() + 20
+        while not Stop(store, "stop").is_asked():
+            assert time.monotonic() < until_s
+            time.sleep(0.01)
+    assert store.files(recursive=True) == []
+    assert said.getvalue().count("WARNING: It is away. The workers don't hear it") == 1

@@ -280,7 +280,8 @@ def test_what_the_ranks_are_doing_can_be_seen_from_outside() -> None:
     found = training()
     found.run()
     assert not found.loop.place.waits
-    assert found.loop.place.moves == 3 * (STEPS + 1)  # a batch of validation rows each epoch
+    shards = sum(len(split.shards) for split in found.prepared.splits.values())
+    assert found.loop.place.moves == shards + 3 * (STEPS + 1)  # a batch of validation rows each epoch
 
 
 def test_batch_norm_is_refused_above_one_worker() -> None:

@@ -6,7 +6,12 @@ import pytest
 import ray
 import torch
 from ray.exceptions import ActorDiedError, NodeDiedError, RayActorError, RayTaskError, WorkerCrashedError
-from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
+from ray.train.v2._internal.exceptions import (
+    UserExceptionWithTraceback,
+    WorkerGroupStartupFailedError,
+    WorkerGroupStartupTimeoutError,
+    WorkerHealthCheckFailedError,
+)
 
 from cluster.oversight import Move, Resize
 from cluster.retry import MAX_PREEMPTIONS, MAX_RETRIES, Again, Attempt, GiveUp, after_a_stop, after_failures
@@ -102,6 +107,28 @@ def test_an_error_of_ours_is_raised_and_not_what_it_came_from() -> None:
     ours = InternalError("This should not be.", "Report it.")
     ours.__cause__ = BUG
     assert decide([raised(ours)]) == GiveUp(error=ours)
+
+
+def test_workers_without_room_are_mustered_again_as_often_as_it_takes_and_no_failure_is_counted() -> None:
+    attempt = LAST
+    for number in range(LAST.number + 1, LAST.number + 10):
+        decision = decide([WorkerGroupStartupTimeoutError(3)], attempt, step=LAST.step)
+        assert isinstance(decision, Again) and decision.kind == "room" and decision.wait_s > 0
+        attempt = decision.attempt
+        assert (attempt.number, attempt.failures) == (number, LAST.failures)
+    assert "taken by another job" in decision.reason
+
+
+def test_workers_that_could_not_start_for_another_reason_are_retried_as_lost_ones() -> None:
+    decision = decide([WorkerGroupStartupFailedError("a node died")])
+    assert isinstance(decision, Again) and (decision.kind, decision.attempt.failures) == ("failure", 1)
+
+
+def test_ranks_that_stopped_although_nobody_had_asked_are_started_again() -> None:
+    decision = after_a_stop(None, FIRST, step=7)
+    assert isinstance(decision, Again) and (decision.kind, decision.attempt.step) == ("failure", 7)
+    assert "nobody had asked" in decision.reason
+    assert isinstance(after_a_stop(None, LAST, step=0), GiveUp)
 
 
 def test_workers_that_hang_without_a_word_are_retried() -> None:

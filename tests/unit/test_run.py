@@ -106,13 +106,21 @@ def test_a_longer_training_has_a_bundle_of_its_own(run: Run) -> None:
     assert run.bundle(15).uri != run.bundle(30).uri
 
 
-def test_a_run_is_asked_to_stop_until_it_forgets(run: Run) -> None:
-    assert not run.is_asked_to_stop()
-    run.ask_to_stop()
-    assert run.is_asked_to_stop()
-    run.forget_stop()
-    run.forget_stop()
-    assert not run.is_asked_to_stop()
+def test_a_stop_is_of_one_attempt_and_leaves_nothing(run: Run) -> None:
+    stop = run.stop("first")
+    assert not stop.is_asked()
+    stop.ask()
+    stop.ask()
+    assert run.stop("first").is_asked() and not run.stop("second").is_asked()
+    stop.end()
+    assert not stop.is_asked() and run.store.files(recursive=True) == []
+
+
+def test_a_stop_that_is_written_when_its_attempt_is_over_is_taken_back(run: Run) -> None:
+    stop = run.stop("first")
+    stop.end()
+    stop.ask()
+    assert run.store.files(recursive=True) == []
 
 
 def test_the_resolved_spec_is_kept_with_the_run(run: Run) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ import torch
 from raymill.bundle import Bundle
 from raymill.errors import DataError, SpecError, StoreError
 from raymill.history import read_history
+from raymill.loop import Place
 from raymill.metrics import measure
 from raymill.predictor import Predictor
 from raymill.prepared import Prepared
 from raymill.run import Run
 from raymill.spec import Spec
+from raymill.stop import Stop
 from raymill.target import encode_target
 from raymill.training import Assignment, train_rank
 from tests.datasets import raw_rows, write_prepared
@@ -78,14 +82,14 @@ def test_a_run_that_is_asked_to_stop_leaves_a_checkpoint_and_continues(prepared:
     whole = train_rank(assignment(prepared, tmp_path / "other", epochs=2))
     slow = assignment(prepared, tmp_path / "store", {"import": "tests.networks.build_model"}, epochs=10_000)
     run = run_of(slow)
-    threading.Timer(0.2, run.ask_to_stop).start()
-    fit = train_rank(slow)
+    threading.Timer(0.2, run.stop("first").ask).start()
+    run.stop("late").ask()
+    fit = train_rank(replace(slow, attempt="first"))
     assert fit.status == "interrupted" and 0 < fit.steps < 50_000
     assert run.trained() is None
     assert len(run.store.files(run.checkpoints)) == 1
-    run.forget_stop()
     said: list[str] = []
-    short = replace(slow, spec=_with_epochs(slow.spec, fit.epochs + 1))
+    short = replace(slow, attempt="second", spec=_with_epochs(slow.spec, fit.epochs + 1))
     assert train_rank(short, say=said.append).epochs == fit.epochs + 1
     assert said[0].startswith(f"continuing from step {fit.steps}")
     assert train_rank(given) == whole
@@ -95,16 +99,16 @@ def test_a_store_that_was_away_for_a_while_makes_nobody_deaf(
     prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = assignment(prepared, tmp_path / "store", {"import": "tests.networks.build_model"}, epochs=10_000)
-    run_of(given).ask_to_stop()
-    is_asked, failures = Run.is_asked_to_stop, [StoreError("It is away.", "Wait.")]
+    run_of(given).stop("first").ask()
+    is_asked, failures = Stop.is_asked, [StoreError("It is away.", "Wait.")]
 
-    def away_once(self: Run) -> bool:
+    def away_once(self: Stop) -> bool:
         if failures:
             raise failures.pop()
         return is_asked(self)
 
-    monkeypatch.setattr(Run, "is_asked_to_stop", away_once)
-    assert train_rank(given).status == "interrupted"
+    monkeypatch.setattr(Stop, "is_asked", away_once)
+    assert train_rank(replace(given, attempt="first")).status == "interrupted"
 
 
 def _with_epochs(spec: Spec, epochs: int) -> Spec:
@@ -135,6 +139,23 @@ def test_a_loss_that_is_no_number_leaves_no_manifest(prepared: Prepared, tmp_pat
     with pytest.raises(DataError, match="The loss became"):
         train_rank(given)
     assert run_of(given).trained() is None
+
+
+def test_a_rank_is_watched_from_its_first_shard_on_and_moves_with_each(prepared: Prepared, tmp_path: Path) -> None:
+    moves, shard = list[int](), prepared.splits["train"].shards[1]
+    prepared.store.write_bytes(shard.path, b"damaged")
+
+    @contextmanager
+    def watched(place: Place) -> Iterator[None]:
+        moves.append(place.moves)
+        try:
+            yield
+        finally:
+            moves.append(place.moves)
+
+    with pytest.raises(DataError, match=shard.path):
+        train_rank(assignment(prepared, tmp_path / "store"), watched=watched)
+    assert moves == [0, 1]
 
 
 def test_a_damaged_shard_is_named_before_a_step_is_taken(prepared: Prepared, tmp_path: Path) -> None:
