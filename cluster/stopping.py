@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM: they mean the same, and where work can be kept the first asks and the second insists."""
+"""Ctrl-C and SIGTERM: they mean the same, and where work can be kept the first asks and the second insists.
+
+A handler runs in the midst of whatever the main thread does, which may hold any lock: it writes, waits and takes
+nothing. What it has to say is said by another thread.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,21 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from types import FrameType
 
 from raymill.console import Console
 
 _BOTH = (signal.SIGINT, signal.SIGTERM)
-_asked = threading.Event()
+
+
+class _Asked:
+    """Whether a KeyboardInterrupt of ours has been raised: not an Event, which has a lock."""
+
+    is_so = False
+
+
+_asked = _Asked()
 
 
 @contextmanager
@@ -21,13 +34,11 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
         yield
         return
     before = {number: signal.signal(number, _raise) for number in _BOTH}
-    earlier = _asked.is_set()
-    _asked.clear()
+    earlier, _asked.is_so = _asked.is_so, False
     try:
         yield
     finally:
-        if earlier:
-            _asked.set()
+        _asked.is_so = _asked.is_so or earlier
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -43,30 +54,39 @@ def is_asked_to_stop() -> bool:
 
     In the midst of an import it may turn into any other error, of a module that is not whole.
     """
-    return _asked.is_set()
+    return _asked.is_so
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    _asked.set()
+    _asked.is_so = True
     raise KeyboardInterrupt
 
 
 @contextmanager
 def on_interrupt(ask: Callable[[], None], console: Console) -> Iterator[None]:
-    """Inside the block a first Ctrl-C or SIGTERM calls `ask`; a second raises KeyboardInterrupt."""
+    """Inside the block a first Ctrl-C or SIGTERM calls `ask`, from a thread; a second raises KeyboardInterrupt."""
     asked = False
+    heard: SimpleQueue[bool] = SimpleQueue()  # whose put may interrupt any code, its own get too
+
+    def listen() -> None:
+        if heard.get():
+            console.say("stopping with a checkpoint after this step; once more to stop at once")
+            ask()
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         if asked:
             _raise(number, frame)
         asked = True
-        console.say("stopping with a checkpoint after this step; once more to stop at once")
-        ask()
+        heard.put(True)
 
+    listener = threading.Thread(target=listen, name="interrupt", daemon=True)
+    listener.start()
     before = {number: signal.signal(number, handle) for number in _BOTH}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        heard.put(False)
+        listener.join()

@@ -24,13 +24,46 @@ def send(number: signal.Signals) -> None:
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_and_the_second_raises(first: signal.Signals, second: signal.Signals) -> None:
-    asked, shown = [], io.StringIO()
-    with pytest.raises(KeyboardInterrupt), on_interrupt(lambda: asked.append(1), Console(shown)):
+    asked, shown = threading.Semaphore(0), io.StringIO()
+    with pytest.raises(KeyboardInterrupt), on_interrupt(asked.release, Console(shown)):
         send(first)
-        assert asked == [1]
+        assert asked.acquire(timeout=10)
         send(second)
-    assert asked == [1]
+    assert not asked.acquire(blocking=False)
     assert shown.getvalue() == "stopping with a checkpoint after this step; once more to stop at once\n"
+
+
+class Interrupted:
+    """A listener that is sent a signal while it holds its lock, once."""
+
+    def __init__(self) -> None:
+        self._lock, self._left, self.heard = threading.Lock(), [signal.SIGTERM], list[str]()
+
+    def hear(self, kind: str, text: str) -> None:
+        with self._lock:
+            self.heard.append(text)
+            if self._left:
+                send(self._left.pop())
+
+
+def test_a_signal_in_the_midst_of_a_line_waits_for_no_lock_of_who_hears_it() -> None:
+    console, listener = Console(io.StringIO()), Interrupted()
+    with console.heard_by(listener), on_interrupt(lambda: None, console):
+        console.say("one line")
+    assert listener.heard == ["one line", "stopping with a checkpoint after this step; once more to stop at once"]
+
+
+def test_a_signal_waits_for_no_lock_that_asking_takes() -> None:
+    lock, asked = threading.Lock(), list[int]()
+
+    def ask() -> None:
+        with lock:
+            asked.append(1)
+
+    with on_interrupt(ask, Console(io.StringIO())), lock:
+        send(signal.SIGINT)
+        assert asked == []
+    assert asked == [1]
 
 
 def test_handlers_are_put_back_however_the_block_ends() -> None:
@@ -63,6 +96,7 @@ def test_a_block_that_asks_first_counts_for_more_than_the_one_around_it() -> Non
     with sigterm_as_ctrl_c():
         with on_interrupt(lambda: asked.append(1), Console(io.StringIO())):
             send(signal.SIGTERM)
+        assert asked == [1]
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGTERM)
     assert asked == [1]
