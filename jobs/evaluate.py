@@ -18,7 +18,6 @@ from raymill.evaluation import (
     Evaluation,
     measure_baselines,
     reasons_of,
-    slice_report,
     tally,
     values_of,
 )
@@ -128,7 +127,8 @@ def _measure(spec: Spec, prepared: Prepared, trained: Trained, champion: Version
         metrics=values_of(measured),
         reasons=reasons_of(measured),
         baselines={name: values_of(values) for name, values in baselines.items()},
-        slices=slice_report(by_slice),
+        slices={column: parts.report() for column, parts in by_slice.items()},
+        slices_left_out={column: parts.left_out for column, parts in by_slice.items() if parts.left_out},
         confusion=None if confusion is None else confusion.tolist(),
         champion_digest=champion.digest if champion else None,
         champion=values_of(tally(uri, "champion", task, ())[0].result()) if champion else None,
@@ -145,6 +145,9 @@ def _tell(spec: Spec, evaluation: Evaluation, console: Console) -> None:
     console.say("          " + f"{'':18}" + "".join(f"{name:>17}" for name in shown))
     for name, metrics in rows.items():
         console.say(f"          {name:18}" + "".join(f"{_text(metrics.get(metric)):>17}" for metric in shown))
+    for column, left_out in evaluation.slices_left_out.items():
+        kept = len(evaluation.slices[column])
+        console.say(f"          slices by {column}: the {kept} most frequent of {kept + left_out:,} values")
     for warning in evaluation.warnings:
         console.say(f"          WARNING: {warning}")
 

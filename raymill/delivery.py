@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -92,11 +93,15 @@ def evaluation_delivery(run: Run, task: Task, evaluation: Evaluation) -> Deliver
             Parcel(what="the baselines' metrics", send=lambda to: _send_baselines(to, evaluation, at_ms)),
             Parcel(
                 what=MANIFEST,
-                send=lambda to: to.log_json(MANIFEST, {"metrics": evaluation.metrics, "slices": evaluation.slices}),
+                send=lambda to: to.log_json(MANIFEST, _shown(evaluation)),
             ),
             *(_drawing(path, draw) for path, draw in drawings.items()),
         ),
     )
+
+
+def _shown(evaluation: Evaluation) -> dict[str, Any]:
+    return {name: getattr(evaluation, name) for name in ("metrics", "slices", "slices_left_out")}
 
 
 def _send_baselines(to: TrackedRun, evaluation: Evaluation, at_ms: int) -> None:

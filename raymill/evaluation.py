@@ -11,22 +11,24 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from raymill.metrics import Measured, Tally, measure
 from raymill.record import record_of
-from raymill.scores import scores_in
+from raymill.scores import scores_in, slice_column
+from raymill.slices import Slices
 from raymill.store import Store
 from raymill.task import Task
 
 MANIFEST = "evaluation.json"
 TRACKED = "tracked.json"
-_MOST_SLICES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What `evaluation.json` says: metrics of the candidate, the champion and the baselines on the same test rows."""
+    """What `evaluation.json` says: metrics of the candidate, the champion and the baselines on the same test rows.
+
+    `slices` has those of the candidate by column and value, `slices_left_out` the number of values without any.
+    """
 
     uri: str
     run: str
@@ -41,6 +43,7 @@ class Evaluation:
     champion_digest: str | None = None
     champion: dict[str, float | None] | None = None
     warnings: list[str] = field(default_factory=list)
+    slices_left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def open(cls, uri: str) -> Evaluation | None:
@@ -66,29 +69,21 @@ def all_scores(uri: str, name: str) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([t for t, _ in shards]), np.concatenate([s for _, s in shards])
 
 
-def tally(uri: str, name: str, task: Task, slices: Sequence[str]) -> tuple[Tally, dict[str, dict[str, Tally]]]:
-    """Sums over a scorer's shards, whole and by the values of each slice column."""
+def tally(uri: str, name: str, task: Task, slices: Sequence[str]) -> tuple[Tally, dict[str, Slices]]:
+    """Sums over a scorer's shards, whole and by the most frequent values of each slice column."""
     whole = Tally(task)
-    by_slice: dict[str, dict[str, Tally]] = {column: {} for column in slices}
+    by_slice = {column: Slices.of(task, _values(uri, name, column)) for column in slices}
     for target, scores, table in read_scores(uri, name):
         whole.add(target, scores)
-        for column in slices:
-            values = table.column(f"slice:{column}").fill_null("(missing)")
-            for value in pc.unique(values).to_pylist():
-                mask = pc.equal(values, value).to_numpy(zero_copy_only=False)
-                by_slice[column].setdefault(value, Tally(task)).add(target[mask], scores[mask])
+        for column, parts in by_slice.items():
+            parts.add(table[slice_column(column)], target, scores)
     return whole, by_slice
 
 
-def slice_report(by_slice: Mapping[str, Mapping[str, Tally]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Metrics per slice value: the 50 values with most rows of each column."""
-    report: dict[str, dict[str, dict[str, Any]]] = {}
-    for column, tallies in by_slice.items():
-        largest = sorted(tallies, key=lambda value: (-tallies[value].rows, value))[:_MOST_SLICES]
-        report[column] = {
-            value: {"rows": tallies[value].rows, **values_of(tallies[value].result())} for value in largest
-        }
-    return report
+def _values(uri: str, name: str, column: str) -> Iterator[pa.ChunkedArray]:
+    store = Store(uri)
+    for file in store.files(name):
+        yield store.read_table(file.path, [slice_column(column)]).column(0)
 
 
 def values_of(measured: Mapping[str, Measured]) -> dict[str, float | None]:

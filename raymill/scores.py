@@ -18,6 +18,11 @@ def score_table(target: np.ndarray, scores: np.ndarray) -> pa.Table:
     return pa.table({"target": target.astype(np.int64), **columns})
 
 
+def slice_column(name: str) -> str:
+    """The column of a score shard that holds the texts of a raw column to slice by."""
+    return f"slice:{name}"
+
+
 def scores_in(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     """The target and the scores of a score shard, as `score_table` took them; other columns are left alone."""
     target = table["target"].to_numpy()

@@ -16,7 +16,7 @@ from raymill.bundle import Bundle
 from raymill.errors import DataError
 from raymill.predictor import Predictor
 from raymill.prepared import Prepared, Shard
-from raymill.scores import score_table
+from raymill.scores import score_table, slice_column
 from raymill.store import Store
 from raymill.target import encode_target
 from raymill.task import Task
@@ -55,7 +55,7 @@ class ScoreShard:
             path = f"{scorer.name}/{self.shard.path.rpartition('/')[2]}"
             table = score_table(target, scores)
             for name in self.slices:
-                table = table.append_column(f"slice:{name}", _texts(raw, name))
+                table = table.append_column(slice_column(name), _texts(raw, name))
             Store(self.into).write_table(path, table)
         return len(target)
 

@@ -19,11 +19,10 @@ from raymill.evaluation import (
     measure_baselines,
     read_scores,
     reasons_of,
-    slice_report,
     tally,
     values_of,
 )
-from raymill.metrics import Measured, Tally, measure
+from raymill.metrics import Measured, measure
 from raymill.predictor import Predictor
 from raymill.prepared import Prepared
 from raymill.run import Run
@@ -90,8 +89,8 @@ def test_a_tally_over_shards_is_that_of_all_rows(prepared: Prepared, tmp_path: P
     target, scores = all_scores(str(tmp_path / "e"), "candidate")
     expected = values_of(measure(prepared.task, target, scores))
     assert values_of(whole.result()) == pytest.approx(expected)
-    assert sorted(by_slice["colour"]) == ["(missing)", "green", "red"]
-    assert sum(part.rows for part in by_slice["colour"].values()) == ROWS["test"]
+    assert sorted(by_slice["colour"].tallies) == ["(missing)", "green", "red"]
+    assert sum(part.rows for part in by_slice["colour"].tallies.values()) == ROWS["test"]
 
 
 def test_bytes_that_are_no_text_are_no_slice() -> None:
@@ -103,21 +102,11 @@ def test_a_slice_holds_the_rows_of_its_value(prepared: Prepared, tmp_path: Path)
     score(prepared, tmp_path / "e", scorer(prepared, tmp_path / "store"), slices=("colour",))
     _, by_slice = tally(str(tmp_path / "e"), "candidate", prepared.task, ["colour"])
     colours = raw_rows(ROWS["test"], seed=2)["colour"].to_pylist()
-    assert {value: part.rows for value, part in by_slice["colour"].items()} == {
+    assert {value: part.rows for value, part in by_slice["colour"].tallies.items()} == {
         "red": colours.count("red"),
         "green": colours.count("green"),
         "(missing)": colours.count(None),
     }
-
-
-def test_the_slices_with_most_rows_are_reported() -> None:
-    task = Task(kind="regression", target="y")
-    tallies = {f"value {i:03d}": Tally(task) for i in range(60)}
-    for i, part in enumerate(tallies.values()):
-        part.add(np.arange(i + 2.0), np.arange(i + 2.0))
-    report = slice_report({"column": tallies})
-    assert list(report["column"]) == [f"value {i:03d}" for i in range(59, 9, -1)]
-    assert report["column"]["value 059"]["rows"] == 61
 
 
 def test_scores_are_read_in_shard_order(tmp_path: Path) -> None:
