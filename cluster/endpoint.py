@@ -9,19 +9,17 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import signal
-import threading
 import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import FrameType
 from typing import Any
 
 from cluster.endpoint_record import EndpointRecord, find, forget, health_of
 from cluster.front import Front
 from cluster.serve_failure import cause_of
 from cluster.session import check_resources
+from cluster.stopping import waiting_for_interrupt
 from cluster.waiting import waiting
 from raymill.console import Console
 from raymill.errors import DataError, MachineError, RaymillError, ResourceError
@@ -118,21 +116,14 @@ def hold(spec: Spec, console: Console) -> None:
 
     Its record goes with it. Raises MachineError when Ray went away.
     """
-    asked = threading.Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        while not asked.wait(_WATCH_S):
-            if not _live_applications():
-                console.say("no endpoint is left")
-                return
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        forget(Store(spec.store), spec.name, ray_address=_ray_address())
+    with waiting_for_interrupt() as is_interrupted:
+        try:
+            while not is_interrupted(_WATCH_S):
+                if not _live_applications():
+                    console.say("no endpoint is left")
+                    return
+        finally:
+            forget(Store(spec.store), spec.name, ray_address=_ray_address())
 
 
 def _arguments(

@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 from raymill.console import Console
@@ -90,3 +90,23 @@ def on_interrupt(ask: Callable[[], None], console: Console) -> Iterator[None]:
             signal.signal(number, handler)
         heard.put(False)
         listener.join()
+
+
+@contextmanager
+def waiting_for_interrupt() -> Iterator[Callable[[float], bool]]:
+    """Inside the block Ctrl-C and SIGTERM do nothing but end a wait of so many seconds, which says whether one came."""
+    heard: SimpleQueue[None] = SimpleQueue()
+
+    def wait(timeout_s: float) -> bool:
+        try:
+            heard.get(timeout=timeout_s)
+        except Empty:
+            return False
+        return True
+
+    before = {number: signal.signal(number, lambda *_: heard.put(None)) for number in _BOTH}
+    try:
+        yield wait
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from cluster.stopping import is_asked_to_stop, on_interrupt, sigterm_as_ctrl_c, take_sigterm
+from cluster.stopping import is_asked_to_stop, on_interrupt, sigterm_as_ctrl_c, take_sigterm, waiting_for_interrupt
 from raymill.console import Console
 
 
@@ -135,3 +135,15 @@ def test_a_signal_is_known_of_whatever_its_interrupt_has_become() -> None:
         with sigterm_as_ctrl_c():
             assert not is_asked_to_stop()
         assert is_asked_to_stop(), "a block inside another forgets nothing of the outer one's"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_wait_that_was_begun_or_begins(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with waiting_for_interrupt() as is_interrupted:
+        assert not is_interrupted(0.01)
+        send(number)
+        assert is_interrupted(60)
+        threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+        assert is_interrupted(60)
+    assert signal.getsignal(number) is before
