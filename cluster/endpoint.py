@@ -116,14 +116,14 @@ def hold(spec: Spec, console: Console) -> None:
 
     Its record goes with it. Raises MachineError when Ray went away.
     """
-    with waiting_for_interrupt() as is_interrupted:
-        try:
+    try:
+        with waiting_for_interrupt() as is_interrupted:
             while not is_interrupted(_WATCH_S):
                 if not _live_applications():
                     console.say("no endpoint is left")
                     return
-        finally:
-            forget(Store(spec.store), spec.name, ray_address=_ray_address())
+    finally:
+        forget(Store(spec.store), spec.name, ray_address=_ray_address())
 
 
 def _arguments(
