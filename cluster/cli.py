@@ -30,7 +30,7 @@ from raymill.spec_text import load_spec
 
 _STEPS = ("prepare", "train", "evaluate", "promote")
 _WALKS = ("run", *_STEPS)
-_WITHOUT_TRACKER = ("prepare",)
+_WITHOUT_TRACKER = ("prepare", "undeploy")
 _SAMPLE_ROWS = 3
 _WALK = "jobs.run:walk"
 _LOGGER = "raymill"  # of stores that are away, and of what is waited for
@@ -69,6 +69,8 @@ def _run(spec: Spec, arguments: argparse.Namespace, console: Console, output: Ou
             _tell_no_endpoint(arguments, walked.promotion.champion, console)
         elif arguments.once:
             report["answers"] = _ask_once(walked, console)
+            if session.joined and walked.endpoint.is_new:
+                _take_down(spec, console)
         else:
             output.report(report)
             _hold(walked.endpoint, spec, session, console)
@@ -92,14 +94,19 @@ def _deploy(spec: Spec, arguments: argparse.Namespace, console: Console, output:
     return report
 
 
-def _undeploy(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    from cluster.endpoint import require, undeploy
+def _undeploy(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
+    from cluster.endpoint import require
 
-    spec = _load(arguments)
     require(spec)
     with _session(spec, arguments, console, needs_serve=True):
-        undeploy(spec, console)
+        _take_down(spec, console)
     return {"endpoint": None}
+
+
+def _take_down(spec: Spec, console: Console) -> None:
+    from cluster.endpoint import undeploy
+
+    undeploy(spec, console)
 
 
 def _predict(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
@@ -279,7 +286,7 @@ _COMMANDS: dict[str, Command] = {
     "run": _as_job(_run),
     **dict.fromkeys(_STEPS, _as_job(_step)),
     "deploy": _as_job(_deploy),
-    "undeploy": _undeploy,
+    "undeploy": _as_job(_undeploy),
     "predict": _as_job(_predict),
     "status": _status,
     "clean": _clean,

@@ -18,7 +18,7 @@ from typing import Any
 from cluster.endpoint_record import EndpointRecord, find, forget, health_of
 from cluster.front import Front
 from cluster.serve_failure import cause_of
-from cluster.session import check_resources
+from cluster.session import check_resources, cluster_of
 from cluster.stopping import waiting_for_interrupt
 from cluster.waiting import waiting
 from raymill.console import Console
@@ -37,12 +37,13 @@ _SAME_ANSWERS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a model answers; `changed` is False when that version was there already."""
+    """Where a model answers; `changed` is False when that version was there already, `is_new` where none was."""
 
     name: str
     url: str
     version: str
     changed: bool
+    is_new: bool
 
     @property
     def predict_url(self) -> str:
@@ -77,7 +78,7 @@ def deploy_version(
     args = _arguments(spec, version, bundle_uri, digest, run_id, endpoint_id or uuid.uuid4().hex[:12])
     if before is not None and before.args == args:
         console.say(f"{spec.name} version {version} is already served at {url}")
-        return Endpoint(name=spec.name, url=url, version=version, changed=False)
+        return Endpoint(name=spec.name, url=url, version=version, changed=False, is_new=False)
     try:
         _run(args)
         with waiting({"CPU": spec.serve.cpus}):
@@ -86,11 +87,11 @@ def deploy_version(
         raise _undone(args, cause, before, there) from cause
     _record(args, url).write(store)
     console.say(f"{spec.name} version {version} is served at {url}")
-    return Endpoint(name=spec.name, url=url, version=version, changed=True)
+    return Endpoint(name=spec.name, url=url, version=version, changed=True, is_new=not there)
 
 
 def undeploy(spec: Spec, console: Console) -> None:
-    """Takes an endpoint down; its foreground process ends when it held the last one.
+    """Takes an endpoint down; with the last one its foreground process ends, or on a cluster Serve does.
 
     Raises ResourceError when there is none.
     """
@@ -100,6 +101,8 @@ def undeploy(spec: Spec, console: Console) -> None:
     serve.delete(spec.name, _blocking=False)
     forget(store, spec.name)
     console.say(f"{spec.name} is no longer served at {record.url}")
+    if cluster_of(os.environ) is not None and not _live_applications():
+        serve.shutdown()  # nobody holds it there, and its port and processes would stay
 
 
 def require(spec: Spec) -> EndpointRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-SUBMITTED = ("run", "prepare", "train", "evaluate", "promote", "predict")
+SUBMITTED = ("run", "prepare", "train", "evaluate", "promote", "deploy", "undeploy", "predict")
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

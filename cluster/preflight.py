@@ -31,14 +31,14 @@ class Ask:
 
 
 def asks_of(spec: Spec, last: str) -> tuple[Ask, ...]:
-    """What the walk up to a step asks for, or a prediction."""
+    """What the walk up to a step asks for, a prediction, or an endpoint alone (`serve`)."""
     asks = [Ask(what="piece of work", cpus=CPUS_ASKED)]
     if last in _TRAINING:
         recipe = spec.train
         asks.append(
             Ask(what="training worker", cpus=recipe.cpus_asked, gpus=recipe.gpus_per_worker, count=recipe.least_workers)
         )
-    if last == "deploy":
+    if last in ("deploy", "serve"):
         asks.append(Ask(what="replica", cpus=spec.serve.cpus, count=spec.serve.replicas.min))
     return tuple(asks)
 

@@ -107,9 +107,10 @@ def _places(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _last_step(arguments: argparse.Namespace) -> str:
+    """The last step of the walk that the command takes, or its own name where it takes none."""
     if arguments.command == "run":
         return "promote" if arguments.no_serve else "deploy"
-    return str(arguments.command)
+    return "serve" if arguments.command == "deploy" else str(arguments.command)
 
 
 def _ending(job: Job, report: str) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class EndpointStanding:
     answers: bool
 
     def __str__(self) -> str:
-        now = "answers" if self.answers else "does not answer any more"
+        now = "answers" if self.answers else "does not answer from here"
         return f"{self.url}: version {self.version}, started {self.started}, {now}"
 
 

@@ -45,8 +45,8 @@ JOB_OPTIONS = ["--debug", "--json"]
 COMMAND_LINE = {
     "run": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--no-serve", "--on", "--once"],
     **{step: ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--on"] for step in ("prepare", "train", "evaluate", "promote")},
-    "deploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
-    "undeploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "deploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--on"],
+    "undeploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--on"],
     "predict": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--input", "--on", "--output"],
     "status": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
     "clean": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
@@ -294,7 +294,7 @@ class Walked:
         self.promotion = SimpleNamespace(champion=None)
         if last == "deploy":
             url = "http://127.0.0.1:9"
-            self.endpoint = Endpoint(name=spec.name, url=url, version="3", changed=True)
+            self.endpoint = Endpoint(name=spec.name, url=url, version="3", changed=True, is_new=True)
             EndpointRecord(
                 name=spec.name, url=url, version="3", ray_address=address, pid=1, started="now", args={}
             ).write(Store(spec.store))
@@ -355,7 +355,7 @@ def test_once_asks_in_the_columns_of_the_served_bundle(
     sent: list[object] = []
     monkeypatch.setattr("cluster.sample.ask", lambda url, rows: sent.append((url, rows)) or {"predictions": ["yes"]})
     walked = SimpleNamespace(
-        endpoint=Endpoint(name="demo", url="http://h", version="1", changed=True),
+        endpoint=Endpoint(name="demo", url="http://h", version="1", changed=True, is_new=True),
         promotion=SimpleNamespace(champion=SimpleNamespace(bundle_uri=str(tmp_path / "bundle"), digest=digest)),
         prepared=SimpleNamespace(raw_test=SimpleNamespace(shards=shards), read=lambda shard: table),
     )

@@ -169,7 +169,7 @@ def test_only_what_bears_the_name_of_the_spec_is_told_in_the_order_of_time(spec:
     assert standing.evaluations == ()
 
 
-@pytest.mark.parametrize(("answers", "words"), [(True, ", answers"), (False, "does not answer any more")])
+@pytest.mark.parametrize(("answers", "words"), [(True, ", answers"), (False, "does not answer from here")])
 def test_an_endpoint_is_told_as_recorded_and_whether_it_answers(spec: Spec, answers: bool, words: str) -> None:
     _record("http://127.0.0.1:8000").write(Store(spec.store))
     standing = Standing.of(spec, answers=answers)
