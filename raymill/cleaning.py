@@ -4,7 +4,7 @@
 |---|---|
 | the folder of a dataset without a manifest | its newest file is an hour old |
 | the scores of an evaluation without evaluation.json | their newest file is an hour old |
-| what Ray Train left of its own in a run | nothing in the run has changed for an hour |
+| what attempts at a training left of their own in a run | nothing in the run has changed for an hour |
 | a finished run's checkpoints, but the newest whole one | nobody trains it: train.json is newer, or an hour has gone |
 | a bundled table of another version than the one installed | it is an hour old |
 | the record and the logs of a job | there are 20 newer ones of its spec, and they are an hour old |
@@ -36,7 +36,7 @@ _RUN = rf"{_NAME}-[0-9a-f]{{8}}"
 _TORN = r"\.[0-9a-f]{8}\.partial"
 _DATASET = re.compile(rf"(datasets/{_NAME}-[0-9a-f]{{12}})/(.+)")
 _DATASET_FILE = re.compile(
-    rf"((train|validation|test|raw_test)/[^/]+\.parquet|(profile|manifest|done/[^/]+)\.json)({_TORN})?"
+    rf"((train|validation|test|raw_test)/[^/]+\.parquet|(profile|manifest|lease|done/[^/]+)\.json)({_TORN})?"
 )
 _EVALUATION = re.compile(rf"(evaluations/{_RUN}/[0-9a-f]{{12}}[^/]*)/(.+)")
 _EVALUATION_FILE = re.compile(rf"(.+\.parquet|evaluation\.json)({_TORN})?")
@@ -105,7 +105,7 @@ def _rays_own(files: list[FileInfo], now_ns: int) -> Iterator[Removal]:
     for run, members in _grouped(files, _TRAINING).items():
         rays = [f for f in members if f.path.startswith(f"{run}/ray/")]
         if rays and _rests([f for f in files if f.path.startswith(f"{run}/")], now_ns):
-            yield Removal(path=f"{run}/ray", reason="left by Ray Train", size_bytes=_total(rays))
+            yield Removal(path=f"{run}/ray", reason="left by an attempt at training", size_bytes=_total(rays))
 
 
 def _old_checkpoints(store: Store, files: list[FileInfo], now_ns: int) -> Iterator[Removal]:

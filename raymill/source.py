@@ -73,24 +73,26 @@ class Source:
         Raises DataError for what is absent, empty, of several formats or without a proper header, and for
         files whose columns differ, naming file and column.
         """
-        bundled = uri.startswith(PREFIX)
-        if bundled and store is None:
-            raise DataError(f"{uri} needs a store to be written to.", _NAME_IT)
-        base, files, reaches_down = _find(materialise(uri.removeprefix(PREFIX), store) if bundled and store else uri)
+        base, files, reaches_down = _listed(uri, store)
         _check_files(uri, files)
         with ThreadPoolExecutor(_HEADS_AT_ONCE) as pool:
             heads = list(pool.map(functools.partial(read_head, base), files))
         if not any(rows for head in heads for rows in head.group_rows):
             raise DataError(f"{uri} has columns but no rows.", _NAME_IT)
-        marks = [_digest(base.read_bytes(f.path)) if bundled else _mark(f) for f in files]
         return cls(
             store=base,
             files=tuple(files),
             heads=tuple(heads),
             schema=common_schema(files, heads),
-            fingerprint=_fingerprint(files, marks),
+            fingerprint=_fingerprint(uri, base, files),
             reaches_down=reaches_down,
         )
+
+    @staticmethod
+    def fingerprint_now(uri: str, store: Store | None = None) -> str:
+        """The fingerprint of what is there now, by a listing alone: another one where a source has changed since."""
+        base, files, _ = _listed(uri, store)
+        return _fingerprint(uri, base, files)
 
     def overlaps(self, folder: Store) -> bool:
         """Whether a file written to a folder could be taken for the source's, or the source's for the folder's."""
@@ -185,6 +187,15 @@ def _pack(parts: Iterable[tuple[Part, int]], limit_bytes: int) -> list[list[Part
     return groups
 
 
+def _listed(uri: str, store: Store | None) -> tuple[Store, list[FileInfo], bool]:
+    """What `_find` finds; a `bundled:NAME` table is written to `store` first."""
+    if not uri.startswith(PREFIX):
+        return _find(uri)
+    if store is None:
+        raise DataError(f"{uri} needs a store to be written to.", _NAME_IT)
+    return _find(materialise(uri.removeprefix(PREFIX), store))
+
+
 def _find(uri: str) -> tuple[Store, list[FileInfo], bool]:
     """The store and the files that a path, a folder or a glob means, in name order; whether it means sub-folders."""
     whole = Store(uri)
@@ -241,7 +252,8 @@ def _mark(file: FileInfo) -> str | int:
     return f"{file.version} {file.changed_ns}" if file.version else file.changed_ns
 
 
-def _fingerprint(files: list[FileInfo], marks: list[str | int]) -> str:
+def _fingerprint(uri: str, base: Store, files: list[FileInfo]) -> str:
+    marks = [_digest(base.read_bytes(f.path)) if uri.startswith(PREFIX) else _mark(f) for f in files]
     listing = [[f.path, f.size_bytes, mark] for f, mark in zip(files, marks, strict=True)]
     return _digest(json.dumps([_FORMAT, listing]).encode())
 

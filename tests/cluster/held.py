@@ -1,14 +1,15 @@
 """A network that waits where it is told, once each: `model: {import: held.build_model}` of a spec beside it.
 
 There each process writes `reached-INDEX-WHO` into a folder, with its process and its node, and goes on when there is
-a file `go-INDEX`. So a test does what it does while a job is at that point, however fast anything is. Whoever is at
-work after that leaves `on-INDEX`.
+a file `go-INDEX`. So a test does what it does while a job is at that point, however fast anything is. A rank 0 that
+has heard meanwhile that it is asked to stop leaves `asked-INDEX`, and whoever is at work after the point `on-INDEX`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ import torch.distributed as dist
 from raymill.layout import Layout
 from raymill.models import Mlp
 from raymill.task import Task
+from raymill.training import STOP_WATCH
 
 _AT_MOST_S = 900.0
 _TRIED_OUT_ROWS = 2  # by whoever builds a network
@@ -58,9 +60,16 @@ def _wait(folder: Path, index: int, rank: int) -> None:
     whole.rename(reached)
     until_s = time.monotonic() + _AT_MOST_S
     while not (folder / f"go-{index}").exists():
+        if dist.is_initialized() and rank == 0 and _has_heard_a_stop():
+            (folder / f"asked-{index}").touch()
         if time.monotonic() > until_s:
             raise TimeoutError(f"nobody said go in {_AT_MOST_S:.0f} s")
         time.sleep(0.05)
+
+
+def _has_heard_a_stop() -> bool:
+    """Whether rank 0 no longer looks for one."""
+    return all(thread.name != STOP_WATCH for thread in threading.enumerate())
 
 
 def build_model(layout: Layout, task: Task, folder: str = "", points: Sequence[int] = (), dropout: float = 0.1) -> Held:

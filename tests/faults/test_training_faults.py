@@ -159,4 +159,4 @@ def test_the_users_own_error_in_one_of_two_workers_is_two_lines_and_not_retried(
     assert process.returncode == 2, err
     assert json.loads(out)["status"] == "failed"
     assert "ValueError: the user's own mistake" in err
-    assert "Traceback" not in err and "starting again" not in err
+    assert "Traceback" not in err and "attempt 1 " not in err

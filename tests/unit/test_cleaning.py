@@ -16,6 +16,7 @@ from raymill.cleaning import clean
 from raymill.console import Console
 from raymill.evaluation import Evaluation
 from raymill.history import HistoryWriter
+from raymill.lease import lease
 from raymill.run import Run, Trained
 from raymill.spec import Spec
 from raymill.store import Store
@@ -86,6 +87,7 @@ def test_a_store_that_is_not_there_stays_away(spec: Spec, store: Store) -> None:
 def test_a_dataset_without_a_manifest_goes_whole(spec: Spec, store: Store) -> None:
     store.write_bytes(f"{DATASET}/train/0.parquet", b"x" * 1000)
     store.write_bytes(f"{DATASET}/profile.json", b"{}")
+    store.write_bytes(f"{DATASET}/lease.json", b"{}")
     store.write_bytes(f"{DATASET}/raw_test/1.parquet.0a1b2c3d.partial", b"x" * 998)
     assert clean(spec, Console(io.StringIO())) == []
     _age(store, DATASET)
@@ -100,6 +102,14 @@ def test_one_young_file_keeps_its_folder(spec: Spec, store: Store) -> None:
     _age(store, DATASET)
     store.write_bytes(f"{DATASET}/train/1.parquet", b"x")
     assert clean(spec, Console(io.StringIO())) == []
+
+
+def test_a_dataset_that_is_being_prepared_stays_however_long_no_shard_is_written(spec: Spec, store: Store) -> None:
+    store.write_bytes(f"{DATASET}/train/0.parquet", b"x")
+    _age(store, DATASET)
+    with lease(store, f"{DATASET}/lease.json", "The dataset"):
+        assert clean(spec, Console(io.StringIO())) == []
+    assert clean(spec, Console(io.StringIO())) == [DATASET]
 
 
 def test_an_evaluation_without_its_manifest_goes_and_others_stay(spec: Spec, store: Store) -> None:

@@ -224,6 +224,17 @@ def test_a_piece_travels_by_pickle(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(piece)).read().to_pylist() == ROWS
 
 
+def test_a_change_is_seen_by_a_listing(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    source = Source.open(str(tmp_path))
+    assert Source.fingerprint_now(str(tmp_path)) == source.fingerprint
+    (tmp_path / "b.csv").write_text("x,y\n1,2\n")
+    assert Source.fingerprint_now(str(tmp_path)) != source.fingerprint
+    store = Store(str(tmp_path / "store"))
+    name = "bundled:breast_cancer"
+    assert Source.fingerprint_now(name, store) == Source.open(name, store).fingerprint
+
+
 def test_the_fingerprint_changes_with_a_file_and_not_with_the_folder(tmp_path: Path) -> None:
     def put(folder: str, text: str, changed_s: int) -> str:
         path = tmp_path / folder / "t.csv"
