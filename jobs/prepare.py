@@ -19,6 +19,7 @@ from cluster.pieces import each
 from raymill.cells import has_text, is_supported
 from raymill.console import Console
 from raymill.errors import DataError, StoreError, UserError
+from raymill.gate import why_never
 from raymill.piece import Piece, placed
 from raymill.preparation import (
     DONE,
@@ -61,7 +62,9 @@ def prepare(spec: Spec, console: Console) -> Prepared:
     store = Store(f"{spec.store}/datasets/{spec.name}-{fingerprint[:_FINGERPRINT_LETTERS]}")
     if store.exists(MANIFEST):
         console.say(f"prepare   already done: {store.uri}")
-        return Prepared.open(store.uri)
+        prepared = Prepared.open(store.uri)
+        _doubt_gate(spec, prepared, console)
+        return prepared
     split = _freeze_split(spec, source, console)
     seen = _scan(spec, source, split, console)
     with placed(source.pieces, seen.piece_rows):
@@ -73,6 +76,7 @@ def prepare(spec: Spec, console: Console) -> Prepared:
     store.delete(DONE)
     _report(prepared, source, console)
     _doubt(spec, seen, prepared, console)
+    _doubt_gate(spec, prepared, console)
     return prepared
 
 
@@ -261,6 +265,17 @@ def _doubt(spec: Spec, seen: Scan, prepared: Prepared, console: Console) -> None
         fate = "a category" if name in prepared.schema.kinds else "left out"
         console.say(f"prepare   WARNING: {name} is {fate}, though most of its cells are numbers: one holds {cell!r}.")
         console.say(f"                   Empty such cells to make it a number, or set features.{name}.type.")
+
+
+def _doubt_gate(spec: Spec, prepared: Prepared, console: Console) -> None:
+    """Says, before anything is trained, that the gate could promote no model."""
+    why = why_never(spec.gate_metric, prepared.splits["test"].classes)
+    if why:
+        console.say(f"prepare   WARNING: {why}.")
+        console.say(
+            "                   Give it more rows, change data.split (its seed, shares or column), or set another "
+            "evaluate.gate.metric, such as log_loss."
+        )
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from raymill.task import Task
 _RESAMPLES = 1000
 _SEED = 0
 _UNDEFINED_SHARE = 0.05
+_MOST_NAMED = 5
 _RIVALS = ("linear", "gradient_boosting")
 
 
@@ -81,6 +82,16 @@ def decide(
         return Keep(reason=f"{metric} of the champion is undefined: {theirs.reason}")
     gains = resampled_gains(metric, task, target, candidate, champion, resamples, seed)
     return _against_champion(metric, ours.value, theirs.value, gains, min_gain)
+
+
+def why_never(metric: str, test_rows: Mapping[str, int]) -> str | None:
+    """Why no model can be promoted on test rows of which each class has so many; None where one may be."""
+    absent = [label for label, rows in test_rows.items() if not rows]
+    if metric != "roc_auc" or not absent:
+        return None
+    more = f" and {len(absent) - _MOST_NAMED} more" if len(absent) > _MOST_NAMED else ""
+    named = ", ".join(map(repr, absent[:_MOST_NAMED])) + more
+    return f"the test split has no row of class {named}: without it {metric} is undefined, and no model is promoted"
 
 
 def warnings_against(

@@ -130,6 +130,20 @@ def test_a_column_that_one_cell_keeps_from_being_a_number_is_told(tmp_path: Path
     assert "WARNING: size is a category, though most of its cells are numbers: one holds '6 EUR'." in said
 
 
+def test_a_class_without_a_test_row_is_told_before_a_model_is_trained_that_the_gate_can_never_promote(
+    tmp_path: Path,
+) -> None:
+    labels = ["rare"] * 3 + ["no", "yes"] * 100
+    pq.write_table(pa.table({"x": list(range(203)), "label": labels}), tmp_path / "t.parquet")
+    time = {"data": {"split": {"by": "time", "column": "x"}}}
+    spec = _spec(tmp_path, str(tmp_path / "t.parquet"), **time)
+    for _ in range(2):
+        _, said = _prepare(spec)
+        assert "WARNING: the test split has no row of class 'rare': without it roc_auc is undefined" in said
+    _, said = _prepare(_spec(tmp_path, str(tmp_path / "t.parquet"), evaluate={"gate": {"metric": "f1_macro"}}, **time))
+    assert "WARNING" not in said
+
+
 @pytest.mark.usefixtures("small_pieces")
 def test_the_bytes_do_not_depend_on_how_many_pieces_run_at_once(tmp_path: Path, csv_file: str) -> None:
     both, _ = _prepare(_spec(tmp_path / "both", csv_file))

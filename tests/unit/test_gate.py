@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raymill.errors import DataError
-from raymill.gate import Keep, Promote, decide, warnings_against
+from raymill.gate import Keep, Promote, decide, warnings_against, why_never
 from raymill.metrics import measure
 from raymill.task import Task
 
@@ -163,3 +163,14 @@ def test_losing_to_the_linear_model_or_the_tree_is_said_and_winning_is_not() -> 
     assert sentence.startswith("The model loses to gradient_boosting: roc_auc 0.")
     assert warnings_against("roc_auc", measured["strong"], rivals) == ()
     assert warnings_against("log_loss", measured["strong"], rivals) == ()
+
+
+def test_a_class_without_a_test_row_is_told_where_it_keeps_every_model_from_promotion() -> None:
+    task = Task(kind="classification", target="y", classes=("a", "b", "c"))
+    target, scores = np.array([0, 1, 1]), np.eye(3)[[0, 1, 1]]
+    for metric in ("roc_auc", "accuracy", "f1_macro", "log_loss"):
+        never = measure(task, target, scores)[metric].value is None
+        assert (why_never(metric, {"a": 1, "b": 2, "c": 0}) is not None) == never
+    assert why_never("roc_auc", {"a": 1, "b": 2}) is why_never("r2", {}) is None
+    many = why_never("roc_auc", dict.fromkeys("abcdefg", 0) | {"z": 1})
+    assert many is not None and "no row of class 'a', 'b', 'c', 'd', 'e' and 2 more: " in many
