@@ -13,6 +13,7 @@ from raymill.bundle import Bundle
 from raymill.champion import find_champion
 from raymill.console import Console
 from raymill.errors import DataError
+from raymill.lease import Lease
 from raymill.piece import Piece
 from raymill.predictions import Predicted, Predictions, require_apart, require_free_names, with_answers
 from raymill.predictor import Predictor
@@ -69,26 +70,26 @@ def score(source: Source, version: Version, key: tuple[str, ...], output: Store,
         bundle = Bundle.read(version.bundle_uri, version.digest)
         bundle.schema.require(source.columns)
         require_free_names(bundle.task, key or source.columns)
-        with predictions.lease():
+        with predictions.lease() as held:
             done = predictions.found()  # another process may have finished them since
             if done is None:
-                return _fill(predictions, source, version, console)
+                return _fill(predictions, source, version, held, console)
     console.say(f"predict   already done: {output.uri}")
     return done
 
 
-def _fill(predictions: Predictions, source: Source, version: Version, console: Console) -> Predicted:
-    """Scores what isn't scored yet, under the lease."""
+def _fill(predictions: Predictions, source: Source, version: Version, held: Lease, console: Console) -> Predicted:
+    """Scores what isn't scored yet, for as long as the lease is held."""
     output = predictions.store
     predictions.start([_path(piece) for piece in source.pieces])
-    rows = _score(source, version, predictions.key, output, console)
+    rows = _score(source, version, predictions.key, output, held, console)
     predicted = Predicted(uri=output.uri, rows=rows, version=version.number)
     predictions.finish(predicted)
     console.say(f"predict   {rows:,} rows scored by version {version.number} of {version.name} -> {output.uri}")
     return predicted
 
 
-def _score(source: Source, version: Version, key: tuple[str, ...], output: Store, console: Console) -> int:
+def _score(source: Source, version: Version, key: tuple[str, ...], output: Store, held: Lease, console: Console) -> int:
     pieces = [
         PredictPiece(piece=piece, bundle_uri=version.bundle_uri, digest=version.digest, key=key, into=output.uri)
         for piece in source.pieces
@@ -96,6 +97,7 @@ def _score(source: Source, version: Version, key: tuple[str, ...], output: Store
     rows = 0
     with console.progress("predict  ", len(pieces)) as bar:
         for done, scored in enumerate(each(PredictPiece.__call__, pieces), start=1):
+            held.require()
             rows += scored
             console.meter.worked(scored)
             bar.reach(done, f"{rows:,} rows")

@@ -10,7 +10,9 @@ import functools
 import hashlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import numpy as np
@@ -18,8 +20,9 @@ import numpy as np
 from cluster.pieces import each
 from raymill.cells import has_text, is_supported
 from raymill.console import Console
-from raymill.errors import DataError, StoreError, UserError
+from raymill.errors import DataError, ResourceError, StoreError, UserError
 from raymill.gate import why_never
+from raymill.lease import Lease, lease
 from raymill.piece import Piece, placed
 from raymill.preparation import (
     DONE,
@@ -46,6 +49,8 @@ from raymill.transform import Transform
 
 Answer = TypeVar("Answer")
 _FINGERPRINT_LETTERS = 12
+_LEASE = "lease.json"
+_LOOKS_EVERY_S = 1.0
 _READ_ROLES = ("task.target", "data.split.column")
 _MOST_CLASSES_SHOWN = 20
 _TEXT_ROLES = ("data.key", "evaluate.slices")
@@ -54,29 +59,61 @@ _TEXT_ROLES = ("data.key", "evaluate.slices")
 def prepare(spec: Spec, console: Console) -> Prepared:
     """The prepared dataset of a spec, made now unless the same inputs have been prepared before. Ray must be up.
 
+    While another process prepares them it is waited for.
     Raises DataError for what the data can't give: an absent column, an empty split, a target of one class.
     """
     source = Source.open(spec.data.source, Store(spec.store))
     _require_columns(spec, source)
     fingerprint = _fingerprint(spec, source)
     store = Store(f"{spec.store}/datasets/{spec.name}-{fingerprint[:_FINGERPRINT_LETTERS]}")
-    if store.exists(MANIFEST):
-        console.say(f"prepare   already done: {store.uri}")
-        prepared = Prepared.open(store.uri)
-        _doubt_gate(spec, prepared, console)
-        return prepared
-    split = _freeze_split(spec, source, console)
-    seen = _scan(spec, source, split, console)
+    prepared = _found(store, console)
+    if prepared is None:
+        wait = _waiting(console)
+        with lease(store, _LEASE, f"The dataset {store.uri}", when_busy=wait) as held:
+            prepared = _found(store, console) or _make(spec, source, fingerprint, store, held, console)
+    _doubt_gate(spec, prepared, console)
+    return prepared
+
+
+def _waiting(console: Console) -> Callable[[ResourceError], None]:
+    """Waits for another process that prepares the same, and says once for which."""
+    told = False
+
+    def wait(busy: ResourceError) -> None:
+        nonlocal told
+        if not told:
+            console.say(f"prepare   waiting: {busy.what}")
+        told = True
+        time.sleep(_LOOKS_EVERY_S)
+
+    return wait
+
+
+def _found(store: Store, console: Console) -> Prepared | None:
+    """The dataset that is there already, or that another process has finished meanwhile."""
+    if not store.exists(MANIFEST):
+        return None
+    console.say(f"prepare   already done: {store.uri}")
+    with suppress(StoreError):  # what a process that died at its end has left; whoever comes next tidies it too
+        store.delete(DONE)
+    return Prepared.open(store.uri)
+
+
+def _make(spec: Spec, source: Source, fingerprint: str, store: Store, held: Lease, console: Console) -> Prepared:
+    """Prepares under the dataset's lease; whoever has lost that writes no manifest, and deletes nothing."""
+    split = _freeze_split(spec, source, held, console)
+    seen = _scan(spec, source, split, held, console)
     with placed(source.pieces, seen.piece_rows):
         recipe = _fit(spec, split, seen)
-    written = _write(source, recipe, store, console)
+    written = _write(source, recipe, store, held, console)
     prepared = _account(spec, fingerprint, store, recipe, seen, written)
+    _require_unchanged(spec, source, store)
     store.write_json(PROFILE, profile(seen.summary, recipe.schema))
+    held.require()
     prepared.write_manifest()
     store.delete(DONE)
     _report(prepared, source, console)
     _doubt(spec, seen, prepared, console)
-    _doubt_gate(spec, prepared, console)
     return prepared
 
 
@@ -115,21 +152,21 @@ def _require_columns(spec: Spec, source: Source) -> None:
                 )
 
 
-def _freeze_split(spec: Spec, source: Source, console: Console) -> Split:
+def _freeze_split(spec: Spec, source: Source, held: Lease, console: Console) -> Split:
     asked = spec.data.split
     if asked.by != "time" or asked.column is None:
         return Split.of(spec.data)
     name = asked.column
     counted = functools.partial(count_times, task=spec.task, column=name)
-    answers = _pass(counted, source.pieces, "times", console)
+    answers = _pass(counted, source.pieces, "times", held, console)
     times = functools.reduce(lambda sofar, piece: sofar.merge(piece, name), answers)
     return Split.of(spec.data, times.cut(asked.train, asked.validation, name))
 
 
-def _scan(spec: Spec, source: Source, split: Split, console: Console) -> Scan:
+def _scan(spec: Spec, source: Source, split: Split, held: Lease, console: Console) -> Scan:
     """Scans every piece; DataError where a split has no rows."""
     look = functools.partial(scan, task=spec.task, split=split)
-    seen = functools.reduce(Scan.merge, _pass(look, source.pieces, "scanning", console, _rows_scanned))
+    seen = functools.reduce(Scan.merge, _pass(look, source.pieces, "scanning", held, console, _rows_scanned))
     known = sum(seen.census.rows)
     if not known:
         raise DataError(
@@ -138,7 +175,7 @@ def _scan(spec: Spec, source: Source, split: Split, console: Console) -> Scan:
         )
     for name, rows in zip(SPLITS, seen.census.rows, strict=True):
         if not rows:
-            cause = _sameness(spec, source, split, known, console)
+            cause = _sameness(spec, source, split, known, held, console)
             raise DataError(
                 f"The {name} split has no rows: {seen.summary.rows} rows were read, {known} of them with a target "
                 f"in column {spec.task.column!r}, and split by {split.by}{cause}.",
@@ -147,12 +184,12 @@ def _scan(spec: Spec, source: Source, split: Split, console: Console) -> Scan:
     return seen
 
 
-def _sameness(spec: Spec, source: Source, split: Split, rows: int, console: Console) -> str:
+def _sameness(spec: Spec, source: Source, split: Split, rows: int, held: Lease, console: Console) -> str:
     """Where it may be why a split is empty: how few different rows, keys or groups there are."""
     if split.cuts is not None or not rows:
         return ""
     look = functools.partial(identities, task=spec.task, split=split)
-    distinct = len(functools.reduce(np.union1d, _pass(look, source.pieces, "distinct", console)))
+    distinct = len(functools.reduce(np.union1d, _pass(look, source.pieces, "distinct", held, console)))
     if distinct >= min(rows, MOST_IDENTITIES):
         return ""
     what = f"{split.column!r}" if split.column else f"the key {', '.join(split.key)}" if split.key else "whole rows"
@@ -167,13 +204,15 @@ def _fit(spec: Spec, split: Split, seen: Scan) -> Recipe:
     return Recipe(task=task, split=split, schema=schema, transform=Transform.fit(schema, seen.summary))
 
 
-def _write(source: Source, recipe: Recipe, store: Store, console: Console) -> list[Written]:
-    """Writes every piece's shards; leaves nothing behind where the data is at fault."""
+def _write(source: Source, recipe: Recipe, store: Store, held: Lease, console: Console) -> list[Written]:
+    """Writes every piece's shards; leaves none behind where the data is at fault."""
     work = functools.partial(write_once, recipe=recipe, store=store)
     try:
-        return list(_pass(work, source.pieces, "writing", console, _rows_written))
+        return list(_pass(work, source.pieces, "writing", held, console, _rows_written))
     except UserError:
-        store.delete("")
+        held.require()
+        for folder in (*SPLITS, RAW_TEST, DONE):
+            store.delete(folder)
         raise
 
 
@@ -181,12 +220,14 @@ def _pass(
     work: Callable[[Piece], Answer],
     pieces: Sequence[Piece],
     label: str,
+    held: Lease,
     console: Console,
     rows: Callable[[Answer], int] = lambda answer: 0,
 ) -> Iterator[Answer]:
     """Works on every piece; `rows` says how many of the source an answer stands for, where they are counted."""
     with console.progress(f"prepare   {label}", len(pieces)) as bar:
         for done, answer in enumerate(each(work, pieces), start=1):
+            held.require()
             console.meter.worked(rows(answer))
             bar.reach(done)
             yield answer
@@ -242,6 +283,16 @@ def _account(
         rows_read=seen.summary.rows,
         rows_without_target=seen.summary.rows - sum(seen.census.rows),
     )
+
+
+def _require_unchanged(spec: Spec, source: Source, store: Store) -> None:
+    """Raises StoreError where a file is not the one that the fingerprint names: it may have changed before any pass."""
+    if changed := source.changed(spec.data.source):
+        store.delete(DONE)
+        raise StoreError(
+            f"{spec.data.source} changed while it was prepared: {changed[0]} is another file by now, or gone.",
+            "Type the command again when nothing writes to it.",
+        )
 
 
 def _report(prepared: Prepared, source: Source, console: Console) -> None:

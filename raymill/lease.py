@@ -83,16 +83,23 @@ class Lease:
         finally:
             self._listeners.remove(when_lost)
 
-    def take(self) -> None:
-        """Raises ResourceError naming who holds it now."""
+    def take(self) -> ResourceError | None:
+        """Takes it unless somebody holds it now, whom the error that is returned names."""
         _HELD.add(self._mine.id)
+        taken = False
         try:
-            while not self._taken():
-                pass
-        except BaseException:
-            _HELD.discard(self._mine.id)
-            raise
+            while not taken:
+                found = self._store.peek(self._path)
+                holder = self._holder(found)
+                is_mine = holder is not None and holder.id == self._mine.id  # by a request whose answer was lost
+                if holder is not None and not is_mine and holder.is_alive(self._clock()):
+                    return self._busy(holder)
+                taken = is_mine or self._store.swap(self._path, found, self._mine.encoded())
+        finally:
+            if not taken:
+                _HELD.discard(self._mine.id)
         self._thread.start()
+        return None
 
     def renew(self) -> None:
         """Says that this process still works there, or finds that it has lost the lease. Raises StoreError."""
@@ -115,18 +122,11 @@ class Lease:
             if holder is not None and holder.id == self._mine.id:
                 hurried.swap(self._path, found, None)
 
-    def _taken(self) -> bool:
-        """Takes it where nobody holds it; False where another came first, or the answer was lost: look again."""
-        found = self._store.peek(self._path)
-        holder = self._holder(found)
-        if holder is not None and holder.id == self._mine.id:
-            return True
-        if holder is not None and holder.is_alive(self._clock()):
-            raise ResourceError(
-                f"{self._what} is being worked on by process {holder.pid} on {holder.host}.",
-                "Wait until it has finished, or stop it and type the same command again.",
-            )
-        return self._store.swap(self._path, found, self._mine.encoded())
+    def _busy(self, holder: _Holder) -> ResourceError:
+        return ResourceError(
+            f"{self._what} is being worked on by process {holder.pid} on {holder.host}.",
+            "Wait until it has finished, or stop it and type the same command again.",
+        )
 
     def _keep(self) -> None:
         while not (self._ended.wait(RENEW_EVERY_S) or self.is_lost):
@@ -148,14 +148,26 @@ class Lease:
         return record_of(_Holder, self._store.parsed(self._path, data), f"{self._store.uri}/{self._path}")
 
 
+def _refuse(busy: ResourceError) -> None:
+    raise busy
+
+
 @contextmanager
-def lease(store: Store, path: str, what: str, clock: Callable[[], float] = time.time) -> Iterator[Lease]:
+def lease(
+    store: Store,
+    path: str,
+    what: str,
+    clock: Callable[[], float] = time.time,
+    when_busy: Callable[[ResourceError], None] = _refuse,
+) -> Iterator[Lease]:
     """Holds the lease at `path` while the block runs.
 
-    Raises ResourceError naming who holds it now, and at the block's end who has taken it over meanwhile.
+    While another process holds it `when_busy` gets the ResourceError that names that one: it raises it, or returns when
+    to look again. At the block's end one is raised that says who has taken the lease over meanwhile.
     """
     held = Lease(store, path, what, clock)
-    held.take()
+    while busy := held.take():
+        when_busy(busy)
     try:
         yield held
     finally:

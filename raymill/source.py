@@ -94,6 +94,16 @@ class Source:
         base, files, _ = _listed(uri, store)
         return _fingerprint(uri, base, files)
 
+    def changed(self, uri: str) -> list[str]:
+        """Which of its files are others by now, or gone, by listing it again; one that has come since is none of them.
+
+        What a `bundled:NAME` table holds can't change.
+        """
+        if uri.startswith(PREFIX):
+            return []
+        now = {file.path: file for file in _find(uri)[1]}
+        return [file.path for file in self.files if now.get(file.path) != file]
+
     def overlaps(self, folder: Store) -> bool:
         """Whether a file written to a folder could be taken for the source's, or the source's for the folder's."""
         if self.reaches_down and folder.is_under(self.store):

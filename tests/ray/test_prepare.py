@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from ray.data import ExecutionResources
 from jobs.prepare import prepare
 from raymill.cell_error import CellError
 from raymill.console import Console
-from raymill.errors import DataError, StoreError
+from raymill.errors import DataError, ResourceError, StoreError
+from raymill.lease import lease
 from raymill.prepared import Prepared
 from raymill.source import Source
 from raymill.spec import Spec
@@ -229,7 +232,7 @@ def test_what_the_data_can_not_give_is_a_data_error_that_leaves_no_dataset(
     with pytest.raises(DataError, match=match) as caught:
         _prepare(_spec(tmp_path, str(tmp_path / "t.csv"), **more))
     assert type(caught.value) in (DataError, CellError)
-    assert not (tmp_path / "store" / "datasets").exists()
+    assert _content(str(tmp_path / "store" / "datasets")) == {}
 
 
 @pytest.mark.parametrize(
@@ -295,6 +298,64 @@ def test_a_source_that_changes_between_the_passes_is_refused(tmp_path: Path, csv
     spec = _spec(tmp_path, csv_file, data={"key": ["id"]})
     with pytest.raises(StoreError, match=r"changed while it was prepared: .* then .* with other content"):
         prepare(spec, Rewriting(io.StringIO()))
+
+
+def test_a_source_that_changes_before_the_first_pass_is_refused(tmp_path: Path, csv_file: str) -> None:
+    class Rewriting(Console):
+        """Replaces the file when it has been listed."""
+
+        def progress(self, label: str, total: int) -> Any:
+            if "scanning" in label:
+                Path(csv_file).write_text(Path(csv_file).read_text().replace("Oslo", "Bonn"))
+            return super().progress(label, total)
+
+    with pytest.raises(StoreError, match=r"changed while it was prepared: t\.csv is another file by now"):
+        prepare(_spec(tmp_path, csv_file), Rewriting(io.StringIO()))
+    assert not list((tmp_path / "store").rglob("manifest.json"))
+
+
+def test_what_another_process_prepares_is_waited_for(tmp_path: Path, csv_file: str) -> None:
+    spec, said = _spec(tmp_path, csv_file), io.StringIO()
+    whole, _ = _prepare(spec)
+    manifest = Path(whole.uri, "manifest.json")
+    text = manifest.read_text()
+    manifest.unlink()
+    with ThreadPoolExecutor(1) as pool, lease(Store(whole.uri), "lease.json", "It"):
+        waiting = pool.submit(prepare, spec, Console(said))
+        while "prepare   waiting: The dataset" not in said.getvalue() and not waiting.done():
+            time.sleep(0.05)
+        manifest.write_text(text)
+    assert waiting.result() == whole
+    assert "already done" in said.getvalue() and not Store(whole.uri).exists("lease.json")
+
+
+def test_notes_of_a_process_that_died_at_the_very_end_are_tidied(tmp_path: Path, csv_file: str) -> None:
+    whole, _ = _prepare(_spec(tmp_path, csv_file))
+    Store(whole.uri).write_json("done/0.json", {})
+    again, _ = _prepare(_spec(tmp_path, csv_file))
+    assert again == whole and not Store(whole.uri).exists("done")
+
+
+def test_an_error_of_a_process_that_was_overtaken_deletes_nothing_of_the_others(tmp_path: Path, csv_file: str) -> None:
+    class Overtaken(Console):
+        """Another process takes the dataset over, and finishes it."""
+
+        def progress(self, label: str, total: int) -> Any:
+            if "writing" in label:
+                store.write_json("train/theirs.json", {})
+                store.write_json("lease.json", {"id": "other", "host": "a-host", "pid": 7, "at": time.time()})
+                time.sleep(0.2)
+            return super().progress(label, total)
+
+    spec = _spec(tmp_path, csv_file)
+    whole, _ = _prepare(spec)
+    store = Store(whole.uri)
+    store.delete("manifest.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("raymill.lease.RENEW_EVERY_S", 0.02)
+        with pytest.raises(ResourceError, match="was taken over by process 7 on a-host"):
+            prepare(spec, Overtaken(io.StringIO()))
+    assert store.exists("train/theirs.json") and not store.exists("manifest.json")
 
 
 @pytest.mark.usefixtures("small_pieces")

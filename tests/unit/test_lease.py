@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -73,8 +74,7 @@ def test_of_many_that_take_it_in_one_moment_one_holds_it(store: Store) -> None:
         def take(held: list[Lease] = held, start: threading.Barrier = start) -> None:
             mine = Lease(store, "lease.json", "x", lambda: 1000.0)
             start.wait()
-            with suppress(ResourceError):
-                mine.take()
+            if mine.take() is None:
                 held.append(mine)
 
         with ThreadPoolExecutor(8) as pool:
@@ -97,6 +97,19 @@ def test_who_has_seen_it_free_and_comes_late_takes_nothing(store: Store) -> None
         lease(Slow(store.uri), "lease.json", "x", lambda: 1000.0),
     ):
         pass
+
+
+def test_who_would_rather_wait_holds_it_when_the_other_has_given_it_back(store: Store) -> None:
+    busy = list[str]()
+
+    def wait(error: ResourceError) -> None:
+        busy.append(error.what)
+        first.close()
+
+    first = ExitStack()
+    first.enter_context(lease(store, "lease.json", "x"))
+    with lease(store, "lease.json", "x", when_busy=wait):
+        assert busy == [f"x is being worked on by process {os.getpid()} on {socket.gethostname()}."]
 
 
 def test_a_dead_process_holds_nothing(store: Store, child: subprocess.Popen[str]) -> None:

@@ -224,15 +224,18 @@ def test_a_piece_travels_by_pickle(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(piece)).read().to_pylist() == ROWS
 
 
-def test_a_change_is_seen_by_a_listing(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
-    source = Source.open(str(tmp_path))
-    assert Source.fingerprint_now(str(tmp_path)) == source.fingerprint
-    (tmp_path / "b.csv").write_text("x,y\n1,2\n")
-    assert Source.fingerprint_now(str(tmp_path)) != source.fingerprint
-    store = Store(str(tmp_path / "store"))
-    name = "bundled:breast_cancer"
-    assert Source.fingerprint_now(name, store) == Source.open(name, store).fingerprint
+@pytest.mark.parametrize("uri", ["in", "in/*.csv", "in/a.csv"])
+def test_a_file_that_is_another_by_now_or_gone_is_named_and_a_new_one_is_not(tmp_path: Path, uri: str) -> None:
+    file, uri = tmp_path / "in" / "a.csv", str(tmp_path / uri)
+    file.parent.mkdir()
+    file.write_text("x,y\n1,2\n")
+    source = Source.open(uri)
+    (tmp_path / "in" / "b.csv").write_text("x,y\n1,2\n")
+    assert source.changed(uri) == []
+    file.write_text("x,y\n1,3\n")
+    assert source.changed(uri) == ["a.csv"]
+    file.unlink()
+    assert source.changed(uri) == ["a.csv"]
 
 
 def test_the_fingerprint_changes_with_a_file_and_not_with_the_folder(tmp_path: Path) -> None:
