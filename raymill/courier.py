@@ -23,6 +23,7 @@ from raymill.mlflow_failure import gist
 from raymill.outage import WAITS_S, Outages
 from raymill.run import Run, tracker_is_known
 from raymill.spec import Spec
+from raymill.store_id import store_id
 from raymill.tracking import TrackedRun, Tracker, place_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Courier:
         self._trains = False
         self._begun: TrackedRun | None = None
         self._spec_is_sent = False
+        self._store_id = ""
 
     def begin(self) -> str | None:
         """Says that the run goes on; returns its id in MLflow, None while that is away. Its spec must be stored."""
@@ -135,7 +137,9 @@ class Courier:
         return self._begun
 
     def _tracker(self, waits_s: float) -> Tracker:
-        return Tracker.open(self._tracking, self._spec.name, artifact_root(self._spec), waits_s)
+        self._store_id = self._store_id or store_id(self._run.store)
+        root = artifact_root(self._spec)
+        return Tracker.open(self._tracking, self._spec.name, root, self._store_id, waits_s=waits_s)
 
     def _opened(self, waits_s: float) -> TrackedRun:
         """The run in MLflow, found or made, told what it was trained on and with."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["TrackedRun", "Tracker", "ask", "connect", "place_of"]
 
 _RUN_TAG = "raymill.run"
+_STORE_TAG = "raymill.store"
 _EPOCH_METRICS = ("train_loss", "validation_loss", "lr", "rows_per_s")
 _EPOCHS_PER_BATCH = 200  # MLflow takes at most 1,000 metrics at once
 _METRICS_PER_BATCH = 1000
@@ -42,13 +43,21 @@ _T = TypeVar("_T")
 
 
 class Tracker:
-    """One experiment on one MLflow, reached when it was opened; one that goes away is waited for `waits_s` seconds."""
+    """One experiment on one MLflow, reached when it was opened; one that goes away is waited for `waits_s` seconds.
 
-    def __init__(self, client: MlflowClient, uri: str, experiment_id: str, waits_s: float = 0.0) -> None:
-        self._client, self._uri, self._experiment_id, self._waits_s = client, uri, experiment_id, waits_s
+    Its runs are those of one store, by its id: two stores may hold runs of the same name.
+    """
+
+    def __init__(
+        self, client: MlflowClient, uri: str, experiment_id: str, store_id: str = "", waits_s: float = 0.0
+    ) -> None:
+        self._client, self._uri, self._experiment_id = client, uri, experiment_id
+        self._store_id, self._waits_s = store_id, waits_s
 
     @classmethod
-    def open(cls, uri: str, experiment: str, artifact_root: str, waits_s: float = 0.0) -> Tracker:
+    def open(
+        cls, uri: str, experiment: str, artifact_root: str, store_id: str = "", *, waits_s: float = 0.0
+    ) -> Tracker:
         """Reaches MLflow and finds or creates the experiment.
 
         `artifact_root` is where a new experiment in a database keeps its files; a server keeps them where it was
@@ -64,7 +73,7 @@ class Tracker:
                 f"Restore it (mlflow experiments restore --experiment-id {found.experiment_id}) "
                 "or give the spec another name.",
             )
-        return cls(client, uri, str(found.experiment_id), waits_s)
+        return cls(client, uri, str(found.experiment_id), store_id, waits_s)
 
     def find(self, name: str) -> TrackedRun | None:
         """The experiment's run of that name; None if there is none."""
@@ -95,16 +104,21 @@ class Tracker:
     def _found(self, name: str) -> Any:
         """The first run of that name, of those that are not deleted."""
         order = ["attributes.start_time ASC"]
-        found = self._client.search_runs([self._experiment_id], f"tags.`{_RUN_TAG}` = '{name}'", order_by=order)
+        mine = " and ".join(f"tags.`{key}` = '{value}'" for key, value in self._tags(name).items())
+        found = self._client.search_runs([self._experiment_id], mine, order_by=order)
         return found[0] if found else None
 
     def _created(self, name: str, began_ms: int | None) -> Any:
         """A new run, unless one turns up that an earlier request made whose answer was lost."""
-        made = self._client.create_run(self._experiment_id, began_ms, run_name=name, tags={_RUN_TAG: name})
+        made = self._client.create_run(self._experiment_id, began_ms, run_name=name, tags=self._tags(name))
         first = self._found(name)
         if first.info.run_id != made.info.run_id:
             self._client.delete_run(made.info.run_id)
         return first
+
+    def _tags(self, name: str) -> dict[str, str]:
+        """The tags by which a run is found again."""
+        return {_RUN_TAG: name, _STORE_TAG: self._store_id}
 
     def _log_params(self, run: Any, params: dict[str, str]) -> None:
         from mlflow.entities import Param, RunTag

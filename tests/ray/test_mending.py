@@ -15,6 +15,8 @@ from raymill.bundle import Bundle
 from raymill.console import Console
 from raymill.errors import DataError
 from raymill.spec import Spec
+from raymill.store import Store
+from raymill.store_id import store_id
 from raymill.tracking import Tracker
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -74,13 +76,19 @@ def test_another_tracker_is_told_all_and_gets_its_own_version(spec: Spec, tmp_pa
     assert said.getvalue().count("already done") == 3
     assert (again.trained.digest, again.promotion.version.number) == (first.trained.digest, 1)
     assert elsewhere.tracking is not None
-    tracked = Tracker.open(elsewhere.tracking, spec.name, f"{spec.store}/mlflow").run(
-        again.trained.run, params={}, tags={}
-    )
-    assert tracked.id == again.trained.run_id != first.trained.run_id
+    root = f"{spec.store}/mlflow"
+    tracked = Tracker.open(elsewhere.tracking, spec.name, root, store_id(Store(spec.store))).find(again.trained.run)
+    assert tracked is not None and tracked.id == again.trained.run_id != first.trained.run_id
     logged = tracked._client.get_run(tracked.id).data.metrics
     assert logged["test/roc_auc"] == again.evaluation.metrics["roc_auc"]
     assert logged["validation/roc_auc"] == again.trained.validation["roc_auc"]
+
+
+def test_two_stores_with_the_same_run_have_each_a_run_of_their_own_in_one_mlflow(spec: Spec, tmp_path: Path) -> None:
+    first = walk(spec, "train", Console(io.StringIO())).trained
+    other = spec.model_copy(update={"store": str(tmp_path / "other")})
+    second = walk(other, "train", Console(io.StringIO())).trained
+    assert first.run == second.run and first.run_id != second.run_id
 
 
 def test_a_champion_that_needs_a_lost_column_is_told_before_training(spec: Spec, tmp_path: Path) -> None:
