@@ -35,6 +35,13 @@ def swap_file(path: Path, found: bytes | None, data: bytes | None) -> bool:
         return _put(path, data, is_new=found is None)
 
 
+def put_new(partial: Path, path: Path) -> None:
+    """Gives a file that has been written its name beside it, unless another has that name by now."""
+    with _locked(path.parent):
+        if not path.exists():
+            _linked(partial, path)
+
+
 def bring_to_disk(path: str) -> None:
     """Waits until a file's content would outlive a power loss, as its new name might without it."""
     descriptor = os.open(path, os.O_RDONLY)

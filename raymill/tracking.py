@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import tempfile
 import threading
 import uuid
@@ -26,6 +25,7 @@ from raymill.loggable import flat_params, key_of, scrubbed, tag_value, without_u
 from raymill.mlflow_failure import gist, may_pass
 from raymill.mlflow_settings import be_quiet, impatience, no_telemetry
 from raymill.outage import patiently
+from raymill.swapped_file import put_new
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -285,7 +285,7 @@ def _sqlite_path(uri: str) -> Path | None:
 
 
 def _create_database(path: Path) -> None:
-    """Creates MLflow's SQLite database under a temporary name and links it into place when it is whole.
+    """Creates MLflow's SQLite database under a temporary name and gives it its own when it is whole.
 
     Its fifty migrations take a second or two; a process killed among them, or two at once, would leave a database
     that no later one can open.
@@ -298,8 +298,7 @@ def _create_database(path: Path) -> None:
     try:
         store = SqlAlchemyStore(f"sqlite:///{partial}", str(path.parent / "artifacts"))
         store.engine.dispose()
-        with contextlib.suppress(FileExistsError):  # another process was faster: its database is as good
-            os.link(partial, path)
+        put_new(partial, path)  # where another process was faster, its database is as good
     finally:
         partial.unlink(missing_ok=True)
 
