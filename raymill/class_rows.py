@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from raymill.errors import DataError
 from raymill.split import SPLITS
+from raymill.task import MOST_CLASSES
 
-_MOST_CLASSES = 1_000
 _MOST_NAMED = 5
 
 
@@ -28,7 +28,7 @@ class ClassRows:
         """Counts labels (strings, none missing) by their split `(rows,) int8`."""
         encoded = labels.dictionary_encode()
         words = encoded.dictionary.to_pylist()
-        if len(words) > _MOST_CLASSES:
+        if len(words) > MOST_CLASSES:
             return cls(rows=None)
         cells = encoded.indices.to_numpy().astype(np.int64) * len(SPLITS) + splits
         counts = np.bincount(cells, minlength=len(words) * len(SPLITS)).reshape(-1, len(SPLITS)).tolist()
@@ -42,7 +42,7 @@ class ClassRows:
         for label, (train, validation, test) in other.rows.items():
             mine = merged.get(label, (0, 0, 0))
             merged[label] = (mine[0] + train, mine[1] + validation, mine[2] + test)
-        return ClassRows(rows=merged if len(merged) <= _MOST_CLASSES else None)
+        return ClassRows(rows=merged if len(merged) <= MOST_CLASSES else None)
 
     def require_in_train(self, target: str) -> None:
         """Raises DataError naming the classes that have rows, and none of them in train."""

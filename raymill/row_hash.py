@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raymill.cells import is_supported, plain, texts
-from raymill.text_hash import hash_texts
+from raymill.text_hash import hash_texts, spread
 
 _TEXT_KEY = "raymill-rowhash1"
 _MISSING = np.uint64(0x6D697373696E6721)
@@ -44,11 +44,8 @@ def hash_rows(columns: Iterable[pa.ChunkedArray | pa.Array], rows: int) -> np.nd
 
 
 def mix(values: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64 (Steele et al. 2014): a bijection whose every output bit depends on all inputs."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    """The next number of splitmix64 (Steele et al. 2014) after each: a bijection, and 0 is not left as it is."""
+    return spread(values + np.uint64(0x9E3779B97F4A7C15))
 
 
 def uniform(hashes: np.ndarray, seed: int) -> np.ndarray:

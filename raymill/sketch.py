@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raymill.text_hash import words_of
+
 POINTS = 2_048
 EXACT_CATEGORIES = 20_000
 MANY_CELLS = 2 * EXACT_CATEGORIES
@@ -179,16 +181,9 @@ def _smallest(hashes: np.ndarray) -> np.ndarray:
 
 def _hash(texts: pa.Array) -> np.ndarray:
     """A 64-bit hash of each text's length, its first 64 bytes and its last 8, eight bytes at a time."""
-    texts = pa.concat_arrays([texts])
-    _, offsets_buffer, data = texts.buffers()
-    if not len(texts) or data is None:
-        return np.full(len(texts), _MIX)
-    offsets = np.frombuffer(offsets_buffer, dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    starts, lengths = offsets[:-1].astype(np.int64), np.diff(offsets).astype(np.int64)
-    padded = np.concatenate([np.frombuffer(data, dtype=np.uint8)[: offsets[-1]], np.zeros(8, np.uint8)])
-    words = np.ndarray((len(padded) - 7,), dtype="<u8", buffer=padded, strides=(1,))
+    words, starts, lengths = words_of(texts)
     hashes = _mixed(lengths.astype(np.uint64), _MIX)
-    for at in range(0, min(int(lengths.max()), _HASHED_BYTES), 8):
+    for at in range(0, min(int(lengths.max(initial=0)), _HASHED_BYTES), 8):
         left = np.clip(lengths - at, 0, 8)
         word = words[np.minimum(starts + at, len(words) - 1)] & _MASKS[left]
         hashes = np.where(left > 0, _mixed(hashes, word), hashes)

@@ -22,9 +22,8 @@ from raymill.kind_statistics import NumberStatistics
 from raymill.schema import absent_column
 from raymill.spec import TaskSpec, Threshold
 from raymill.statistics import ColumnSummary, TableSummary
-from raymill.task import Task
+from raymill.task import MOST_CLASSES, Task
 
-_MOST_CLASSES = 1_000
 _MOST_FRACTIONAL_CLASSES = 50
 _ONE_CLASS_FIX = "Name another target, or check that the train split has rows of more than one class."
 
@@ -106,7 +105,7 @@ def _classes(name: str, column: ColumnSummary) -> tuple[str, ...]:
     if column.categories.constant:
         raise DataError(f"The target {name!r} has one class in the train rows: {labels[0]!r}.", _ONE_CLASS_FIX)
     fractional = column.numbers is not None and not column.numbers.whole
-    if column.distinct > (_MOST_FRACTIONAL_CLASSES if fractional else _MOST_CLASSES):
+    if column.distinct > (_MOST_FRACTIONAL_CLASSES if fractional else MOST_CLASSES):
         raise DataError(
             f"The target {name!r} has {column.distinct} different values, such as {labels[0]!r}; too many for classes.",
             "Use task.type: regression, or a threshold: target: {column: NAME, at_least: VALUE}.",

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+MOST_CLASSES = 1_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:

@@ -19,17 +19,11 @@ _START = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x74656462
 
 def hash_texts(texts: pa.Array, key: str) -> np.ndarray:
     """A hash of each text `(n,) uint64`; `key` has 16 bytes, and what is given for a null means nothing."""
-    texts = pa.concat_arrays([texts])
-    _, offsets_buffer, data_buffer = texts.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    data = np.zeros(0, np.uint8) if data_buffer is None else np.frombuffer(data_buffer, np.uint8)
-    padded = np.concatenate([data[: offsets[-1]] if len(offsets) else data, np.zeros(8, np.uint8)])
-    words = np.ndarray((len(padded) - 7,), dtype="<u8", buffer=padded, strides=(1,))
-    lengths = np.diff(offsets)
+    words, starts, lengths = words_of(texts)
     hashes = np.empty(len(texts), np.uint64)
     for start in range(0, len(texts), _BLOCK_TEXTS):
         block = slice(start, start + _BLOCK_TEXTS)
-        hashes[block] = _spread(siphash(words, offsets[:-1][block], lengths[block], key))
+        hashes[block] = spread(siphash(words, starts[block], lengths[block], key))
     long = np.flatnonzero(lengths > _MOST_BYTES)
     if len(long):
         some = texts.take(pa.array(long)).to_numpy(zero_copy_only=False)
@@ -37,8 +31,19 @@ def hash_texts(texts: pa.Array, key: str) -> np.ndarray:
     return hashes
 
 
+def words_of(texts: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The eight bytes from each place on of all texts `uint64`, where each text starts there, and its length."""
+    texts = pa.concat_arrays([texts])
+    _, offsets_buffer, data_buffer = texts.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.zeros(0, np.uint8) if data_buffer is None else np.frombuffer(data_buffer, np.uint8)
+    padded = np.concatenate([data[: offsets[-1]] if len(offsets) else data, np.zeros(8, np.uint8)])
+    words = np.ndarray((len(padded) - 7,), dtype="<u8", buffer=padded, strides=(1,))
+    return words, offsets[:-1], np.diff(offsets)
+
+
 def siphash(words: np.ndarray, starts: np.ndarray, lengths: np.ndarray, key: str) -> np.ndarray:
-    """SipHash-2-4 of texts by where they start in `words`, which holds the eight bytes from each place on `uint64`."""
+    """SipHash-2-4 of texts by where they start in `words`, as `words_of` gives them."""
     # The longest first, so that those still going on are always the first ones.
     whole = np.minimum(lengths, _MOST_BYTES) >> 3
     order = np.argsort(-whole, kind="stable")
@@ -59,7 +64,8 @@ def siphash(words: np.ndarray, starts: np.ndarray, lengths: np.ndarray, key: str
     return hashes
 
 
-def _spread(hashes: np.ndarray) -> np.ndarray:
+def spread(hashes: np.ndarray) -> np.ndarray:
+    """The finaliser of splitmix64 (Steele et al. 2014): a bijection whose every output bit depends on all inputs."""
     hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     spread: np.ndarray = hashes ^ (hashes >> np.uint64(31))

@@ -15,7 +15,7 @@ from raymill.errors import InternalError
 from raymill.task import Task
 
 
-class Encoder:
+class AnswerEncoder:
     """Writes `[{"prediction": "benign", "probabilities": {"benign": 0.98, ...}}, ...]`, or values for regression.
 
     All rows are one formatting of one template, because a bytecode per cell would cost more than the network.

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from raymill.errors import DataError
 from raymill.schema import RowsError
-from serving.answer import Encoder
+from serving.answer import AnswerEncoder
 from serving.arguments import EndpointArgs
 from serving.batcher import Batcher
 from serving.body import read_body, rows_of
@@ -36,7 +36,7 @@ class Service:
         self._schema = model.predictor.schema
         self._score = model.predictor.predict
         self._batcher = Batcher(self._score, args.max_batch_size)
-        self._encoder = Encoder(model.predictor.task)
+        self._encoder = AnswerEncoder(model.predictor.task)
         self._prefix = args.route.rstrip("/")
         self._model = json.dumps({"name": args.name, "version": args.version})
         document = openapi(args.name, args.version, args.route, self._schema, model.predictor.task)
