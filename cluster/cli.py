@@ -174,11 +174,12 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
     from raymill.store import Store
 
     store = Store(spec.store)
-    threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
     live = find(store, spec.name)
     join = live.ray_address if live is not None else None
-    if needs_serve and choose_address(join, os.environ) is None:
-        check_port(spec.serve.host, spec.serve.port)
+    if choose_address(join, os.environ) is None:
+        if needs_serve:
+            check_port(spec.serve.host, spec.serve.port)
+        threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
     with open_session(console, needs_serve=needs_serve, debug=arguments.debug, join=join) as session:
         try:
             yield session
@@ -188,7 +189,11 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
 
 
 def _import_beside(spec: Spec) -> None:
-    """Imports what every job needs while Ray's processes start; an import that fails is met again by its job."""
+    """Imports what every job needs while Ray's processes start; an import that fails is met again by its job.
+
+    Not beside the joining of another Ray, which waits for nothing: two threads that import parts of Ray at the same
+    time can wait for each other.
+    """
     from raymill.tracking import connect
 
     assert spec.tracking is not None

@@ -39,7 +39,7 @@ def test_an_endpoint_stays_on_the_cluster_until_it_is_taken_down(laptop: Laptop)
     url = f"http://127.0.0.1:{port}"
     assert (health_of(url) or {})["version"] == "1"
     again = laptop.type("deploy", "stays.yaml")
-    assert "version 1 is already served" in again.stderr
+    assert "version 1 is already served" in again.stderr, again.stderr
     assert laptop.type("undeploy", "stays.yaml").returncode == 0
     assert health_of(url) is None
     assert "There is nothing to do" in laptop.type("undeploy", "stays.yaml").stderr
