@@ -1,0 +1,143 @@
+"""Containers: what each of them needs beside the restricted profile to be run by strangers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tests.k8s.builds import Build
+from tests.k8s.pods import STANDING, Pod, pods
+from tests.k8s.quantities import number
+
+_TAGGED = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[\w./-]+:(?P<tag>[\w][\w.-]*)(?:@sha256:[0-9a-f]{64})?")
+_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+_MOVING = {"latest", "main", "master", "nightly", "edge", "stable", "dev"}
+OWN_IMAGE = re.compile(r"(.*/)?raymill:.+")
+_GENEROUS_DRAIN_S = 30  # Kubernetes' own
+
+
+def writable_roots(build: Build) -> list[str]:
+    """Containers whose root file system can be written, or that have nowhere to write at all."""
+    problems = []
+    for pod, container in _each(build):
+        if (container.get("securityContext") or {}).get("readOnlyRootFilesystem") is not True:
+            problems.append(f"{pod.named(container)}: its root file system isn't read-only")
+        elif "/tmp" not in _mounts(container):
+            problems.append(
+                f"{pod.named(container)}: its root file system is read-only, and nothing is mounted at /tmp"
+            )
+    return problems
+
+
+def moving_images(build: Build) -> list[str]:
+    """Images without a tag or digest, or with a tag that moves."""
+    problems = []
+    for pod, container in _each(build):
+        image = str(container.get("image") or "")
+        tag = found["tag"] if (found := _TAGGED.fullmatch(image)) else None
+        if (tag is None and not _DIGEST.fullmatch(image)) or tag in _MOVING:
+            problems.append(f"{pod.named(container)}: its image {image!r} is not pinned")
+    return problems
+
+
+def undigested_images(build: Build) -> list[str]:
+    """Images of others that are named by tag alone, where a production overlay names them by digest."""
+    found = {str(container.get("image")) for _, container in _each(build)}
+    return [
+        f"{image} has no digest" for image in sorted(found) if not OWN_IMAGE.match(image) and "@sha256:" not in image
+    ]
+
+
+def unbounded(build: Build) -> list[str]:
+    """Containers without requests and limits, or whose memory may be overcommitted."""
+    return [problem for pod, container in _each(build) for problem in _unbounded(pod.named(container), container)]
+
+
+def _unbounded(where: str, container: dict[str, Any]) -> Iterator[str]:
+    resources = container.get("resources") or {}
+    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+    for kind, have, wanted in (("requests", requests, ("cpu", "memory")), ("limits", limits, ("memory",))):
+        yield from (f"{where}: it {kind} no {name}" for name in wanted if name not in have)
+    try:
+        numbers = [{name: number(quantity) for name, quantity in have.items()} for have in (requests, limits)]
+    except ValueError as error:
+        yield f"{where}: {error}"
+        return
+    if numbers[0].get("memory") != numbers[1].get("memory"):
+        yield f"{where}: it requests {requests.get('memory')} of memory and is limited to {limits.get('memory')}"
+    for name in numbers[0].keys() & numbers[1].keys():
+        if numbers[0][name] > numbers[1][name]:
+            yield f"{where}: it requests more {name} than its limit"
+
+
+def unprobed(build: Build) -> list[str]:
+    """Main containers that run for long and that nobody asks whether they live and are ready."""
+    problems = []
+    for pod in pods(build.objects):
+        if not pod.stays:
+            continue
+        for container in pod.main:
+            wanted = () if container["name"] == "autoscaler" else ("readinessProbe", "livenessProbe")
+            missing = [word for word in wanted if not container.get(word)]
+            problems += [f"{pod.named(container)}: it has no {word}" for word in missing]
+    return problems
+
+
+def unbounded_scratch(build: Build) -> list[str]:
+    """Scratch volumes that may fill a node, and shared memory that isn't counted inside a container's limit."""
+    problems = []
+    for pod in pods(build.objects):
+        for volume in pod.spec.get("volumes") or ():
+            if "emptyDir" in volume and "sizeLimit" not in (volume["emptyDir"] or {}):
+                problems.append(f"{pod.where}: the emptyDir {volume['name']} has no sizeLimit")
+    return problems
+
+
+def said_twice(build: Build) -> list[str]:
+    """Variables, ports and mounts that a container names twice, of which the API server warns or which it refuses."""
+    problems = []
+    for pod, container in _each(build):
+        for word, keys in (
+            ("env", ("name",)),
+            ("ports", ("containerPort", "protocol")),
+            ("volumeMounts", ("mountPath",)),
+        ):
+            had = [tuple(each.get(key) for key in keys) for each in container.get(word) or ()]
+            problems += [f"{pod.named(container)}: {word}: {key[0]} twice" for key in set(had) if had.count(key) > 1]
+    return problems
+
+
+def unspread(build: Build) -> list[str]:
+    """Pods that stand in more than one replica and may all lie on one node."""
+    problems = []
+    for pod in pods(build.objects):
+        if pod.role == STANDING and (pod.owner["spec"].get("replicas", 1) or 0) > 1 and not _spreads(pod):
+            problems.append(f"{pod.where}: its replicas may all be on one node")
+    return problems
+
+
+def undrained(build: Build) -> list[str]:
+    """Ray's nodes that are killed at once when their pod is deleted: KubeRay sets no grace period and no hook."""
+    problems = []
+    for pod in (pod for pod in pods(build.objects) if pod.is_of_ray):
+        if not (pod.main[0].get("lifecycle") or {}).get("preStop"):
+            problems.append(f"{pod.where}: no preStop hook drains it")
+        if (pod.spec.get("terminationGracePeriodSeconds") or _GENEROUS_DRAIN_S) <= _GENEROUS_DRAIN_S:
+            problems.append(f"{pod.where}: it has no longer than {_GENEROUS_DRAIN_S} s to drain")
+    return problems
+
+
+def _each(build: Build) -> Iterator[tuple[Pod, dict[str, Any]]]:
+    for pod in pods(build.objects):
+        yield from ((pod, container) for container in pod.containers)
+
+
+def _mounts(container: dict[str, Any]) -> set[str]:
+    return {mount["mountPath"].rstrip("/") for mount in container.get("volumeMounts") or ()}
+
+
+def _spreads(pod: Pod) -> bool:
+    affinity = (pod.spec.get("affinity") or {}).get("podAntiAffinity") or {}
+    spread = pod.spec.get("topologySpreadConstraints") or ()
+    return bool(affinity) or any(each["topologyKey"] == "kubernetes.io/hostname" for each in spread)

@@ -1,0 +1,90 @@
+"""Metrics: what alert rules, recording rules and the dashboard ask Prometheus for is exported by somebody."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from cluster.meters import METRICS
+from tests.k8s.builds import K8S, Build, Object, label
+
+_STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
+_GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
+_WORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan", "group_left", "group_right"}
+# What the usual exporters of a cluster give, as far as our rules ask for it.
+ELSEWHERE = re.compile(r"up|ALERTS|kube_\w+|kuberay_\w+|container_\w+|node_\w+|DCGM_FI_\w+|kueue_\w+")
+_PERIODS = re.compile(r"\[[^\]]*\]")
+
+
+def unexported(build: Build) -> list[str]:
+    """Metrics that a rule asks for and that neither Ray, raymill, a rule nor a known exporter gives."""
+    recorded = {rule["record"] for _, rule in _rules(build) if "record" in rule}
+    problems = []
+    for each, rule in _rules(build):
+        for name in asked(rule["expr"]):
+            if name not in recorded and name not in exported() and not ELSEWHERE.fullmatch(name):
+                problems.append(f"{label(each)}: {_called(rule)}: nobody exports {name}")
+    return problems
+
+
+def unexplained(build: Build) -> list[str]:
+    """Alerts that don't say how bad they are, what has happened and what to do, or that fire at a first glimpse."""
+    problems = []
+    for each, rule in ((each, rule) for each, rule in _rules(build) if "alert" in rule):
+        missing = [] if (rule.get("labels") or {}).get("severity") else ["severity"]
+        missing += [word for word in ("summary", "description") if not (rule.get("annotations") or {}).get(word)]
+        problems += [f"{label(each)}: {_called(rule)}: it has no {word}" for word in missing]
+    names = [_called(rule) for _, rule in _rules(build)]
+    problems += [f"two rules are called {name}" for name in set(names) if names.count(name) > 1]
+    return problems + [f"{label(e)}: {_called(r)}: brackets" for e, r in _rules(build) if not _is_balanced(r["expr"])]
+
+
+def other_dashboards(build: Build) -> list[str]:
+    """Dashboards in a ConfigMap that aren't the one in k8s/grafana, or that Grafana's sidecar wouldn't find."""
+    problems = []
+    for each in build.of_kind("ConfigMap"):
+        boards = {key: text for key, text in (each.get("data") or {}).items() if key.endswith(".json")}
+        for key, text in boards.items():
+            file = K8S / "grafana" / key
+            if not file.exists() or json.loads(file.read_text(encoding="utf-8")) != json.loads(text):
+                problems.append(f"{label(each)}: {key} isn't k8s/grafana/{key}")
+        if boards and (each["metadata"].get("labels") or {}).get("grafana_dashboard") != "1":
+            problems.append(f"{label(each)}: it isn't labelled grafana_dashboard: '1'")
+    return problems
+
+
+def asked(expression: str) -> set[str]:
+    """The metrics that a PromQL expression names."""
+    text = _PERIODS.sub("", _GROUPING.sub(" ", _STRING.sub("", expression)))
+    text = re.sub(r"\{[^}]*\}", " ", text)
+    return {name for name in re.findall(r"(?<![\w:.])[a-zA-Z_:][\w:]*(?!\s*\()", text) if name not in _WORDS}
+
+
+@functools.cache
+def exported() -> frozenset[str]:
+    """What Ray's own dashboards show, what raymill exports, and what Serve's HAProxy and Serve itself count."""
+    from ray.dashboard.modules.metrics.dashboards.default_dashboard_panels import DEFAULT_GRAFANA_ROWS
+    from ray.dashboard.modules.metrics.dashboards.serve_dashboard_panels import SERVE_GRAFANA_ROWS
+
+    rows = [*DEFAULT_GRAFANA_ROWS, *SERVE_GRAFANA_ROWS]
+    shown = [target.expr for row in rows for panel in row.panels for target in panel.targets]
+    of_ray = {name for expression in shown for name in re.findall(r"\bray_\w+", expression)}
+    return frozenset(of_ray | {f"ray_{metric.name}" for metric in METRICS})
+
+
+def _rules(build: Build) -> Iterator[tuple[Object, dict[str, Any]]]:
+    for each in build.of_kind("PrometheusRule"):
+        for group in each["spec"]["groups"]:
+            yield from ((each, rule) for rule in group["rules"])
+
+
+def _called(rule: dict[str, Any]) -> str:
+    return str(rule.get("alert") or rule.get("record"))
+
+
+def _is_balanced(expression: str) -> bool:
+    text = _STRING.sub("", expression)
+    return all(text.count(a) == text.count(b) for a, b in ("()", "[]", "{}"))

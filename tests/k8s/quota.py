@@ -1,0 +1,72 @@
+"""Quota: what stands fits into the namespace's quota and its limits, so that admission refuses no pod of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.k8s.builds import Build, Object, label
+from tests.k8s.pods import Pod, pods
+from tests.k8s.quantities import number
+
+# KubeRay's init container in each worker, which waits for the head.
+_WAITS = {"limits": {"cpu": "200m", "memory": "256Mi"}, "requests": {"cpu": "200m", "memory": "256Mi"}}
+
+
+def over_quota(build: Build) -> list[str]:
+    """What the standing pods ask for, where a quota gives less, or a pod that a quota's own demands refuse."""
+    problems = []
+    for each in (each for each in build.there if each["kind"] == "ResourceQuota"):
+        hard = each["spec"]["hard"]
+        for name, bound in hard.items():
+            kind, _, resource = str(name).partition(".")
+            if kind not in ("requests", "limits"):
+                continue
+            standing = [pod for pod in pods(build.objects) if pod.role in ("head", "standing")]
+            used = sum(_asked(pod, kind, resource) * _count(pod) for pod in standing)
+            if used > number(bound):
+                problems.append(f"{label(each)}: what stands {kind} {used:g} of {resource}, over {bound}")
+            problems += [f"{label(each)}: {said}" for said in _unsaid(build, kind, resource)]
+    return problems
+
+
+def out_of_range(build: Build) -> list[str]:
+    """Containers that a LimitRange refuses: ours, and the one that KubeRay adds to each worker."""
+    problems = []
+    for each in (each for each in build.there if each["kind"] == "LimitRange"):
+        for limit in (limit for limit in each["spec"]["limits"] if limit["type"] == "Container"):
+            for pod in pods(build.objects):
+                added = [{"name": "wait-gcs-ready", "resources": _WAITS}] if pod.role == "worker" else []
+                for container in [*pod.containers, *added]:
+                    said = _outside(limit, container.get("resources") or {})
+                    problems += [f"{pod.named(container)}: {label(each)} refuses its {word}" for word in said]
+    return problems
+
+
+def _unsaid(build: Build, kind: str, resource: str) -> Iterator[str]:
+    """Under a quota for a resource, a container that doesn't say how much it needs is refused."""
+    if resource not in ("cpu", "memory", "ephemeral-storage"):
+        return
+    for pod in pods(build.objects):
+        for container in pod.containers:
+            have = container.get("resources") or {}
+            if resource not in (have.get(kind) or {}) and not (
+                kind == "requests" and resource in (have.get("limits") or {})
+            ):
+                yield f"{pod.named(container)} has no {kind} of {resource}, which the quota demands"
+
+
+def _asked(pod: Pod, kind: str, resource: str) -> float:
+    return sum(number((((c.get("resources") or {}).get(kind)) or {}).get(resource, 0)) for c in pod.main)
+
+
+def _count(pod: Pod) -> int:
+    return int((pod.owner.get("spec") or {}).get("replicas", 1)) if pod.role == "standing" else 1
+
+
+def _outside(limit: dict[str, Any], resources: Object) -> Iterator[str]:
+    for word, kind, fits in (("min", "requests", float.__ge__), ("max", "limits", float.__le__)):
+        for resource, bound in (limit.get(word) or {}).items():
+            said = (resources.get(kind) or {}).get(resource)
+            if said is not None and not fits(number(said), number(bound)):
+                yield f"{resource} of {said}"
