@@ -28,7 +28,7 @@ def unread(build: Build) -> list[str]:
 
 @functools.cache
 def is_read(name: str) -> bool:
-    """Whether a variable is named in Ray's or our source, or is a setting of Ray's core, which prefixes them by RAY_."""
+    """Whether Ray's or our source names a variable, or it is a setting of Ray's core, which puts RAY_ before them."""
     if name in (_in_raymill() if name.startswith("RAYMILL_") else _in_ray()):
         return True
     return name.startswith("RAY_") and _is_of_core(name.removeprefix("RAY_"))
@@ -36,9 +36,8 @@ def is_read(name: str) -> bool:
 
 @functools.cache
 def _in_ray() -> frozenset[str]:
-    return frozenset(
-        token for path in _ray().rglob("*.py") for token in _TOKEN.findall(path.read_text("utf-8", "replace"))
-    )
+    texts = (path.read_text("utf-8", "replace") for path in _ray().rglob("*.py"))
+    return frozenset(token for text in texts for token in _TOKEN.findall(text))
 
 
 @functools.cache
@@ -48,9 +47,9 @@ def _in_raymill() -> frozenset[str]:
 
 def _is_of_core(setting: str) -> bool:
     wanted = re.compile(rb"(?<![\w])" + re.escape(setting.encode()) + rb"(?![\w])")
-    with (_ray() / "core" / "src" / "ray" / "raylet" / "raylet").open("rb") as file:
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as program:
-            return wanted.search(program) is not None
+    core = _ray() / "core" / "src" / "ray" / "raylet" / "raylet"
+    with core.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as program:
+        return wanted.search(program) is not None
 
 
 def _ray() -> Path:

@@ -138,6 +138,10 @@ def _standing(build: Build, port: int) -> list[End]:
     return [_end(pod) for pod in found if port in {p["containerPort"] for c in pod.main for p in c.get("ports") or ()}]
 
 
+def blocked(build: Build, source: End, target: End, port: int, protocol: str = "TCP") -> bool:
+    return not _allowed(build, source, target, port, protocol)
+
+
 def _allowed(build: Build, source: End, target: End, port: int, protocol: str = "TCP") -> bool:
     policies = [each["spec"] for each in build.there if each["kind"] == "NetworkPolicy"]
     out = not source.is_ours or _lets(policies, "Egress", source, target, port, protocol)
@@ -180,10 +184,8 @@ def _is_peer(peer: dict[str, Any], end: End) -> bool:
         return end.address is not None and _in_block(peer["ipBlock"], end.address)
     if end.address is not None:
         return False
-    if "namespaceSelector" in peer:
-        within = selects(peer["namespaceSelector"], {_NAME: end.namespace})
-    else:
-        within = end.is_ours
+    by_namespace = "namespaceSelector" in peer
+    within = selects(peer["namespaceSelector"], {_NAME: end.namespace}) if by_namespace else end.is_ours
     return within and ("podSelector" not in peer or selects(peer["podSelector"], end.labels))
 
 

@@ -62,14 +62,15 @@ def _denies(objects: Sequence[Object], policy: Object) -> bool:
     """Whether a binding has the policy refuse what comes to our namespace."""
     spaces = [each for each in objects if each["kind"] == "Namespace" and each["metadata"]["name"] == NAMESPACE]
     labels = {"kubernetes.io/metadata.name": NAMESPACE, **((spaces or [{}])[0].get("metadata", {}).get("labels") or {})}
-    for each in (each for each in objects if each["kind"] == "ValidatingAdmissionPolicyBinding"):
-        spec = each["spec"]
-        wanted = [(spec.get("matchResources") or {}).get("namespaceSelector")]
-        wanted += [policy["spec"]["matchConstraints"].get("namespaceSelector")]
-        if spec["policyName"] == policy["metadata"]["name"] and "Deny" in spec["validationActions"]:
-            if all(selects(selector, labels) for selector in wanted):
-                return True
-    return False
+    bindings = [each["spec"] for each in objects if each["kind"] == "ValidatingAdmissionPolicyBinding"]
+    own = [spec for spec in bindings if spec["policyName"] == policy["metadata"]["name"]]
+    chosen = [(spec.get("matchResources") or {}).get("namespaceSelector") for spec in own if _is_deny(spec)]
+    over = policy["spec"]["matchConstraints"].get("namespaceSelector")
+    return selects(over, labels) and any(selects(selector, labels) for selector in chosen)
+
+
+def _is_deny(binding: dict[str, Any]) -> bool:
+    return "Deny" in binding["validationActions"]
 
 
 def _refusals(policy: Object, each: Object, operation: str) -> Iterator[Refusal]:

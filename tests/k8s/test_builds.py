@@ -1,0 +1,43 @@
+"""Every overlay and component builds, and nothing in them stays unseen."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.k8s import builds, pods
+from tests.k8s.builds import Build
+
+
+def test_there_are_overlays_and_components() -> None:
+    assert {"overlays/local", "overlays/cpu", "overlays/gpu"} <= set(builds.overlays())
+    wanted = {"gpu", "gcs-fault-tolerance", "kueue", "monitoring", "tls", "gateway"}
+    assert {f"components/{name}" for name in wanted} <= set(builds.components())
+
+
+def test_every_build_has_objects(build: Build) -> None:
+    assert build.objects
+
+
+def test_every_container_belongs_to_a_pod_that_is_checked(build: Build) -> None:
+    for each in build.objects:
+        seen = {id(container) for pod in pods.pods([each]) for container in pod.containers}
+        for path, value in builds.walk(each):
+            if path.endswith(("containers", "initContainers", "initContainers")) and isinstance(value, list):
+                assert {id(container) for container in value} <= seen, f"{builds.label(each)}: {path}"
+
+
+@pytest.mark.parametrize("name", builds.overlays())
+def test_every_overlay_is_a_whole_namespace(name: str) -> None:
+    kinds = {builds.label(each) for each in builds.build(name).objects}
+    assert {"Namespace raymill", "RayCluster raymill", "ConfigMap raymill-jobs", "Deployment mlflow"} <= kinds
+
+
+def test_every_yaml_file_is_part_of_a_build_or_an_example() -> None:
+    files = {path for path in builds.K8S.rglob("*.yaml") if "examples" not in path.parts}
+    named: set[object] = set()
+    for path in (path for path in files if path.name == "kustomization.yaml"):
+        for _, value in builds.walk(builds.documents(path.read_text(encoding="utf-8"))):
+            if isinstance(value, str) and (path.parent / value.split("=")[-1]).is_file():
+                named.add((path.parent / value.split("=")[-1]).resolve())
+    roots = {path for path in files if path.name == "kustomization.yaml"}
+    assert {path for path in files - roots if path.resolve() not in named} == set()

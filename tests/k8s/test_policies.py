@@ -1,0 +1,54 @@
+"""Our admission policies refuse the manifests of `bad/`, each for the reason that it names, and none of our own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.k8s import builds, crds, policies, schemas
+from tests.k8s.builds import Build
+
+BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
+_HEAD = re.compile(r"# refused by: (?P<policy>\S+)\n# message: (?P<message>.+)\n")
+
+
+def test_nothing_of_ours_is_refused(build: Build) -> None:
+    assert policies.refused(build) == []
+
+
+def test_every_policy_is_bound_and_says_what_to_do(build: Build) -> None:
+    assert policies.toothless(build) == []
+
+
+def test_there_are_enough_bad_manifests_and_each_policy_has_one() -> None:
+    named = {claim(path)["policy"] for path in BAD}
+    ours = {each["metadata"]["name"] for each in ours_of_all() if each["kind"] == "ValidatingAdmissionPolicy"}
+    assert len(BAD) >= 10
+    assert named == ours
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_a_bad_manifest_is_refused_for_the_reason_that_it_names(path: Path) -> None:
+    [bad] = builds.documents(path.read_text(encoding="utf-8"))
+    found = policies.refusals(ours_of_all(), bad)
+    assert {refusal.policy for refusal in found} == {claim(path)["policy"]}
+    assert any(claim(path)["message"] in refusal.message for refusal in found), found
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_a_bad_manifest_is_one_that_the_api_server_would_take(path: Path, known: crds.Crds) -> None:
+    [bad] = builds.documents(path.read_text(encoding="utf-8"))
+    alone = Build(name=path.stem, objects=(bad,))
+    assert (schemas.core_problems(alone), schemas.custom_problems(alone, known)) == ([], [])
+
+
+def claim(path: Path) -> dict[str, str]:
+    found = _HEAD.match(path.read_text(encoding="utf-8"))
+    assert found, f"{path.name} doesn't begin with the policy that refuses it, and its message"
+    return found.groupdict()
+
+
+def ours_of_all() -> tuple[builds.Object, ...]:
+    return builds.build(builds.ALL_COMPONENTS).objects
