@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cluster import reading, remote
+from cluster import reading, remote, rendering
 from cluster.ending import as_ours
 from cluster.grammar import SUBMITTED, parse
 from cluster.noise import WithoutRemarks
@@ -281,6 +281,7 @@ _COMMANDS: dict[str, Command] = {
     "list": reading.list_jobs,
     "spec": _spec,
     "init": _init,
+    "k8s": rendering.k8s,
 }
 
 

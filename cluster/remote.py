@@ -35,10 +35,8 @@ def submit(arguments: argparse.Namespace, console: Console, output: Output) -> d
     What the cluster can't do is refused before there is a job.
     """
     spec, api = load_spec(arguments.spec, arguments.overrides), JobsApi(arguments.on)
-    places = _places(arguments)
-    require_remote(spec, api.address, places)
-    written = [spec.store, *(place for name, place in places.items() if name == "--output")]
-    preflight(spec, _last_step(arguments), written, api, console)
+    require_remote(spec, api.address, places(arguments))
+    preflight(spec, _last_step(arguments), written(spec, arguments), api, console)
     submission = Submission.send(spec, arguments.command, options(arguments), api)
     console.say(f"submitted {submission.id} to {arguments.on}")
     return watch(submission, spec, arguments.command, console)
@@ -97,13 +95,18 @@ def cancel(arguments: argparse.Namespace, console: Console, output: Output) -> d
 def options(arguments: argparse.Namespace) -> list[str]:
     """The command's own options, as its job takes them."""
     flags = [f"--{name}" for name in ("once", "no-serve") if getattr(arguments, name.replace("-", "_"), False)]
-    return flags + [word for name, value in _places(arguments).items() for word in (name, value)]
+    return flags + [word for name, value in places(arguments).items() for word in (name, value)]
 
 
-def _places(arguments: argparse.Namespace) -> dict[str, str]:
+def places(arguments: argparse.Namespace) -> dict[str, str]:
     """What the command reads and writes beside the spec's places, by option."""
     found = {f"--{name}": getattr(arguments, name, None) for name in ("input", "output")}
     return {name: place for name, place in found.items() if place}
+
+
+def written(spec: Spec, arguments: argparse.Namespace) -> list[str]:
+    """The places that the command writes to."""
+    return [spec.store, *(place for name, place in places(arguments).items() if name == "--output")]
 
 
 def _last_step(arguments: argparse.Namespace) -> str:
