@@ -1,4 +1,4 @@
-"""Environment: every variable named like one of Ray's or ours is one that Ray or raymill reads."""
+"""Environment: every variable named like one of Ray's, MLflow's or ours is one that they read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.k8s.builds import Build, label, walk
-from tests.repo.house import all_modules
+from tests.repo.house import PACKAGES, ROOT
 
-OURS = re.compile(r"(RAY|RAYMILL)_\w+")
-_TOKEN = re.compile(r"\bRAY(?:MILL)?_\w+")
+_IN_A_WORD = re.compile(rb"\w")
+NAMED = re.compile(r"(RAY|RAYMILL|MLFLOW)_\w+")
 
 
 def unread(build: Build) -> list[str]:
@@ -21,39 +21,39 @@ def unread(build: Build) -> list[str]:
     problems = []
     for each in build.objects:
         for path, name in _names(each):
-            if OURS.fullmatch(name) and not is_read(name):
-                problems.append(f"{label(each)}: {path}: neither Ray nor raymill reads {name}")
+            if NAMED.fullmatch(name) and not is_read(name):
+                problems.append(f"{label(each)}: {path}: nobody reads {name}")
     return problems
 
 
 @functools.cache
 def is_read(name: str) -> bool:
-    """Whether Ray's or our source names a variable, or it is a setting of Ray's core, which puts RAY_ before them."""
-    if name in (_in_raymill() if name.startswith("RAYMILL_") else _in_ray()):
-        return True
-    return name.startswith("RAY_") and _is_of_core(name.removeprefix("RAY_"))
+    """Whether a source names a variable, or it is a setting of Ray's core, which puts RAY_ before them."""
+    owner = name.partition("_")[0]
+    if owner == "RAYMILL":
+        return any(name in _named(ROOT / package, owner) for package in PACKAGES)
+    package = _package(owner.lower())
+    return name in _named(package, owner) or (owner == "RAY" and _is_of_core(package, name.removeprefix("RAY_")))
 
 
 @functools.cache
-def _in_ray() -> frozenset[str]:
-    texts = (path.read_text("utf-8", "replace") for path in _ray().rglob("*.py"))
-    return frozenset(token for text in texts for token in _TOKEN.findall(text))
+def _named(package: Path, owner: str) -> frozenset[str]:
+    """All variables of an owner that a package's source names."""
+    token = re.compile(owner.encode() + rb"_\w+")  # no \b before it: the literal start is what makes the search fast
+    return frozenset(found.decode() for path in package.rglob("*.py") for found in token.findall(path.read_bytes()))
 
 
-@functools.cache
-def _in_raymill() -> frozenset[str]:
-    return frozenset(token for module in all_modules() for token in _TOKEN.findall(module.path.read_text("utf-8")))
-
-
-def _is_of_core(setting: str) -> bool:
-    wanted = re.compile(rb"(?<![\w])" + re.escape(setting.encode()) + rb"(?![\w])")
-    core = _ray() / "core" / "src" / "ray" / "raylet" / "raylet"
+def _is_of_core(ray: Path, setting: str) -> bool:
+    word, core = setting.encode(), ray / "core" / "src" / "ray" / "raylet" / "raylet"
     with core.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as program:
-        return wanted.search(program) is not None
+        at = program.find(word)
+        while at >= 0 and _IN_A_WORD.search(program[at - 1 : at] + program[at + len(word) : at + len(word) + 1]):
+            at = program.find(word, at + 1)
+        return at >= 0
 
 
-def _ray() -> Path:
-    found = importlib.util.find_spec("ray")
+def _package(name: str) -> Path:
+    found = importlib.util.find_spec(name)
     assert found is not None and found.origin is not None
     return Path(found.origin).parent
 
@@ -64,6 +64,6 @@ def _names(each: object) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             if path.endswith("]") and isinstance(value.get("name"), str) and ({"value", "valueFrom"} & set(value)):
                 yield path, value["name"]
-            yield from ((path, key) for key in value if OURS.fullmatch(str(key)))
+            yield from ((path, key) for key in value if NAMED.fullmatch(str(key)))
         elif isinstance(value, str) and path.endswith(("runtimeEnvYAML", "serveConfigV2")):
-            yield from ((path, name) for name in _TOKEN.findall(value))
+            yield from ((path, found[0]) for found in re.finditer(rf"\b{NAMED.pattern}", value))
