@@ -1,4 +1,4 @@
-"""Builds: what `kubectl kustomize` makes of each overlay and component, and what `raymill k8s render` has printed.
+"""Builds: what `kubectl kustomize` makes of each overlay and component, and what `raymill k8s render` makes of them.
 
 An object is a plain dict, as the API server would get it. Nothing here judges one.
 """
@@ -11,19 +11,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from cluster.manifest_text import as_yaml
+from tests.k8s import rendered
 from tests.repo.house import ROOT
 
 K8S = ROOT / "k8s"
 SNAPSHOTS = "snapshots"
-ALL_COMPONENTS = "components/all"
-_BESIDE = "overlays/cpu"  # what stands in the namespace that a rendered job comes to
+BASE, ALL_COMPONENTS = "base", "components/all"
+_BESIDE = "overlays/cpu"  # what a committed snapshot was rendered with
+_EXAMPLES = {"run": "flights", "predict": "diabetes", "service": "flights"}
 
 Object = dict[str, Any]
 
@@ -70,9 +73,14 @@ def snapshots() -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob(f"**/{SNAPSHOTS}/*.yaml"))
 
 
+def renderings() -> list[str]:
+    """Each way to render, on base, on each overlay and on all components."""
+    return [f"{way}, {place}" for place in (BASE, *overlays(), ALL_COMPONENTS) for way in rendered.WAYS]
+
+
 def names() -> list[str]:
     """Every build that there is."""
-    return [*overlays(), *components(), ALL_COMPONENTS, *snapshots()]
+    return [BASE, *overlays(), *components(), ALL_COMPONENTS, *snapshots(), *renderings()]
 
 
 @functools.cache
@@ -81,15 +89,31 @@ def build(name: str) -> Build:
     if name in snapshots():
         objects = tuple(documents((ROOT / name).read_text(encoding="utf-8")))
         return Build(name=name, objects=objects, beside=build(_BESIDE).objects)
-    if name in overlays():
+    if name == BASE or name in overlays():
         return Build(name=name, objects=kustomize(K8S / name))
+    if name in renderings():
+        way, _, place = name.partition(", ")
+        beside = build(place).objects
+        objects = rendered.render(way, _EXAMPLES.get(way, "breast_cancer"), beside, place)
+        return Build(name=name, objects=_as_applied(objects), beside=beside)
     wanted = components() if name == ALL_COMPONENTS else [name]
     return Build(name=name, objects=_throwaway([K8S / each for each in wanted]))
+
+
+def problems(check: Callable[[Build], list[str]]) -> dict[str, list[str]]:
+    """What a check says of every build, by the build; empty where all is well."""
+    found = {name: check(build(name)) for name in names()}
+    return {name: said for name, said in found.items() if said}
 
 
 def documents(text: str) -> list[Object]:
     """The objects of a YAML text, empty documents left out."""
     return [each for each in yaml.load_all(text, Loader=yaml.CSafeLoader) if each]
+
+
+def _as_applied(objects: Sequence[Object]) -> tuple[Object, ...]:
+    """What a reader of the printed YAML gets: no two parts are one in memory."""
+    return tuple(documents(as_yaml(objects)))
 
 
 def kustomize(folder: Path) -> tuple[Object, ...]:

@@ -55,7 +55,8 @@ def endless_jobs(build: Build) -> list[str]:
             problems.append(f"{label(job)}: ttlSecondsAfterFinished without shutdownAfterJobFinishes is refused")
         if spec.get("backoffLimit") != 0:
             problems.append(f"{label(job)}: its backoffLimit is {spec.get('backoffLimit')}: raymill itself tries again")
-        wanted = ("activeDeadlineSeconds", "ttlSecondsAfterFinished", "jobId", "entrypoint")
+        wanted = ["activeDeadlineSeconds", "preRunningDeadlineSeconds", "jobId", "entrypoint"]
+        wanted += [] if "clusterSelector" in spec else ["ttlSecondsAfterFinished"]
         problems += [f"{label(job)}: it has no {word}" for word in wanted if not spec.get(word)]
     return problems
 

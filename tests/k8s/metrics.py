@@ -11,6 +11,7 @@ from typing import Any
 from cluster.meters import METRICS
 from tests.k8s.builds import K8S, Build, Object, label
 
+_NAME = re.compile(r"(?<![\w:.])([a-zA-Z_:][\w:]*)(?![\w:])(\s*\()?")
 _STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
 _WORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan", "group_left", "group_right"}
@@ -60,7 +61,7 @@ def asked(expression: str) -> set[str]:
     """The metrics that a PromQL expression names."""
     text = _PERIODS.sub("", _GROUPING.sub(" ", _STRING.sub("", expression)))
     text = re.sub(r"\{[^}]*\}", " ", text)
-    return {name for name in re.findall(r"(?<![\w:.])[a-zA-Z_:][\w:]*(?!\s*\()", text) if name not in _WORDS}
+    return {found[1] for found in _NAME.finditer(text) if not found[2] and found[1] not in _WORDS}
 
 
 @functools.cache

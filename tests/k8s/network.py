@@ -90,7 +90,8 @@ def _needed_services(build: Build, ends: Mapping[str, Sequence[End]]) -> Iterato
     """Ray's nodes reach MLflow, MLflow its database, heads their Redis, and all of them the store."""
     tracker, database, redis = (_standing(build, port) for port in (5000, 5432, 6379))
     for end in (*ends[HEAD], *ends[WORKER]):
-        yield from ((end, each, 5000, "TCP") for each in tracker)
+        if not end.labels.get("ray.io/serve"):  # a replica loads its bundle from the store alone
+            yield from ((end, each, 5000, "TCP") for each in tracker)
         yield end, INTERNET, 443, "TCP"
     yield from ((each, other, 5432, "TCP") for each in tracker for other in database)
     yield from ((head, each, 6379, "TCP") for head in ends[HEAD] for each in redis)

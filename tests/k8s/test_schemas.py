@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from tests.k8s import crds, schemas
-from tests.k8s.builds import Build
+from tests.k8s.builds import Build, problems
 
 
-def test_kinds_of_kubernetes_itself_fit_their_schemas(build: Build) -> None:
-    assert schemas.core_problems(build) == []
+def test_kinds_of_kubernetes_itself_fit_their_schemas() -> None:
+    assert problems(schemas.core_problems) == {}
 
 
-def test_kinds_of_ray_kueue_gateway_and_prometheus_fit_their_crds(build: Build, known: crds.Crds) -> None:
-    assert schemas.custom_problems(build, known) == []
+def test_kinds_of_ray_kueue_gateway_and_prometheus_fit_their_crds(known: crds.Crds) -> None:
+    assert problems(lambda build: schemas.custom_problems(build, known)) == {}
 
 
 def queue(**spec: Any) -> Build:

@@ -7,11 +7,11 @@ import re
 import pytest
 
 from tests.k8s import commands, environment, references, versions
-from tests.k8s.builds import Build
+from tests.k8s.builds import problems
 
 
-def test_every_command_in_a_manifest_can_be_run(build: Build) -> None:
-    assert commands.bad_commands(build) == []
+def test_every_command_in_a_manifest_can_be_run() -> None:
+    assert problems(commands.bad_commands) == {}
 
 
 def test_every_command_in_the_readme_can_be_typed() -> None:
@@ -34,8 +34,8 @@ def test_a_misspelt_command_is_found(argv: list[str]) -> None:
     assert commands.wrong(argv)
 
 
-def test_every_variable_is_read_by_ray_or_raymill(build: Build) -> None:
-    assert environment.unread(build) == []
+def test_every_variable_is_read_by_ray_or_raymill() -> None:
+    assert problems(environment.unread) == {}
 
 
 def test_a_misspelt_variable_is_found() -> None:
@@ -44,12 +44,12 @@ def test_a_misspelt_variable_is_found() -> None:
     assert not any(environment.is_read(name[:-1] + "X") for name in known)
 
 
-def test_every_cluster_has_the_ray_of_the_wheel(build: Build) -> None:
-    assert versions.other_rays(build) == []
+def test_every_cluster_has_the_ray_of_the_wheel() -> None:
+    assert problems(versions.other_rays) == {}
 
 
-def test_every_image_of_raymill_has_the_version_of_the_project(build: Build) -> None:
-    assert versions.other_raymills(build) == []
+def test_every_image_of_raymill_has_the_version_of_the_project() -> None:
+    assert problems(versions.other_raymills) == {}
 
 
 def test_the_readme_names_no_other_version_of_the_image_or_of_ray() -> None:
