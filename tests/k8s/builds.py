@@ -26,6 +26,7 @@ K8S = ROOT / "k8s"
 SNAPSHOTS = "snapshots"
 BASE, ALL_COMPONENTS = "base", "components/all"
 _BESIDE = "overlays/cpu"  # what a committed snapshot was rendered with
+_ALTERNATIVES = {"components/managed-database"}  # it takes away what others are about
 _EXAMPLES = {"run": "flights", "predict": "diabetes", "service": "flights"}
 
 Object = dict[str, Any]
@@ -54,6 +55,12 @@ class Build:
 
     def with_objects(self, objects: Sequence[Object]) -> Build:
         return replace(self, objects=tuple(objects))
+
+
+def words_of(name: str) -> str:
+    """What the components of a build tell those who use them."""
+    wanted = components() if ALL_COMPONENTS in name else [each for each in components() if name.endswith(each)]
+    return "".join((K8S / each / "kustomization.yaml").read_text(encoding="utf-8") for each in wanted)
 
 
 def label(each: Object) -> str:
@@ -96,7 +103,7 @@ def build(name: str) -> Build:
         beside = build(place).objects
         objects = rendered.render(way, _EXAMPLES.get(way, "breast_cancer"), beside, place)
         return Build(name=name, objects=_as_applied(objects), beside=beside)
-    wanted = components() if name == ALL_COMPONENTS else [name]
+    wanted = sorted({*components()} - _ALTERNATIVES) if name == ALL_COMPONENTS else [name]
     return Build(name=name, objects=_throwaway([K8S / each for each in wanted]))
 
 

@@ -43,6 +43,14 @@ def _named(package: Path, owner: str) -> frozenset[str]:
     return frozenset(found.decode() for path in package.rglob("*.py") for found in token.findall(path.read_bytes()))
 
 
+@functools.cache
+def quoted_in_ray() -> frozenset[str]:
+    """Every lower-case word in quotation marks in the source of Ray's agents and of Serve, where metrics are named."""
+    folders = [_package("ray") / name for name in ("dashboard", "serve", "_private")]
+    texts = (path.read_bytes() for folder in folders for path in folder.rglob("*.py"))
+    return frozenset(found.decode() for text in texts for found in re.findall(rb"\"([a-z]+_[a-z0-9_]+)\"", text))
+
+
 def _is_of_core(ray: Path, setting: str) -> bool:
     word, core = setting.encode(), ray / "core" / "src" / "ray" / "raylet" / "raylet"
     with core.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as program:

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tests.k8s.builds import Build, Object, label
+from tests.k8s.builds import Build, Object, label, words_of
 from tests.k8s.pods import HEAD, WORKER, Pod, pods, ray_specs
 from tests.k8s.quantities import number
 
 _GIB = 1024.0**3
 _HEAD_NEEDS_BYTES = 4 * _GIB
 _SUBMISSION = "K8sJobMode"
-_ALPHA = ("networkPolicy", "historyServerOptions", "tlsOptions")
+_GATES = {
+    "networkPolicy": "RayClusterNetworkPolicy",
+    "historyServerOptions": "RayClusterHistoryServer",
+    "tlsOptions": "RayClusterMTLS",
+}
 _UPGRADES = ("NewCluster", "NewClusterWithIncrementalUpgrade")
 _FROM_KUBERAY = {
     "RAY_CLUSTER_NAME",
@@ -90,16 +94,15 @@ def open_dashboards(build: Build) -> list[str]:
 
 
 def alpha_features(build: Build) -> list[str]:
-    """Fields that need an alpha feature gate of the operator."""
-    problems = []
+    """Fields that need an alpha feature gate of the operator which no component of the build tells its user to open."""
+    asked = [(each, gate) for each, spec in ray_specs(build.objects) for word, gate in _GATES.items() if word in spec]
     for each, spec in ray_specs(build.objects):
-        problems += [f"{label(each)}: {word} needs a feature gate" for word in _ALPHA if word in spec]
         if (spec.get("gcsFaultToleranceOptions") or {}).get("backend") == "rocksdb":
-            problems.append(f"{label(each)}: the rocksdb backend needs a feature gate")
-    problems += [f"{label(each)} needs a feature gate" for each in build.of_kind("RayCronJob")]
-    return problems + [
-        f"{label(j)}: deletionStrategy needs a feature gate" for j, s in _jobs(build) if "deletionStrategy" in s
-    ]
+            asked.append((each, "GCSFaultToleranceEmbeddedStorage"))
+    asked += [(each, "RayCronJob") for each in build.of_kind("RayCronJob")]
+    asked += [(job, "RayJobDeletionPolicy") for job, spec in _jobs(build) if "deletionStrategy" in spec]
+    told = words_of(build.name)
+    return [f"{label(each)} needs the feature gate {gate}" for each, gate in asked if f"{gate}=true" not in told]
 
 
 def working_heads(build: Build) -> list[str]:
@@ -203,6 +206,36 @@ def spoilt_environment(build: Build) -> list[str]:
         refused = sorted(name for name in names if name in ("REDIS_PASSWORD", "REDIS_USERNAME", "RAY_REDIS_ADDRESS"))
         problems += [f"{pod.where}: {name} belongs in gcsFaultToleranceOptions" for name in refused]
     return problems
+
+
+def unfit_for_queues(build: Build) -> list[str]:
+    """RayJobs that Kueue refuses, or would never admit, because a queue doesn't count what their pods ask for."""
+    problems = []
+    for job, spec in _jobs(build):
+        metadata = job["metadata"]
+        queue = (metadata.get("labels") or {}).get("kueue.x-k8s.io/queue-name")
+        if queue is None:
+            continue
+        if "clusterSelector" in spec:
+            problems.append(f"{label(job)}: a job on a standing cluster can't be queued")
+        if (metadata.get("annotations") or {}).get("kueue.x-k8s.io/elastic-job") != "true":
+            problems.append(f"{label(job)}: it is scaled, and not annotated kueue.x-k8s.io/elastic-job: 'true'")
+        uncounted = _asked(job) - _counted(build, queue)
+        problems += [f"{label(job)}: the queue {queue} counts no {resource}" for resource in sorted(uncounted)]
+    return problems
+
+
+def _asked(job: Object) -> set[str]:
+    containers = [container for pod in pods([job]) for container in pod.main]
+    return {name for each in containers for name in ((each.get("resources") or {}).get("requests") or {})}
+
+
+def _counted(build: Build, queue: str) -> set[str]:
+    """The resources that a LocalQueue's ClusterQueue covers."""
+    queues = [each for each in build.there if each["kind"] == "LocalQueue" and each["metadata"]["name"] == queue]
+    names = {each["spec"]["clusterQueue"] for each in queues}
+    found = [each for each in build.there if each["kind"] == "ClusterQueue" and each["metadata"]["name"] in names]
+    return {name for each in found for group in each["spec"]["resourceGroups"] for name in group["coveredResources"]}
 
 
 def _jobs(build: Build) -> list[tuple[Object, dict[str, Any]]]:

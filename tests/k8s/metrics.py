@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from cluster.meters import METRICS
+from tests.k8s import environment
 from tests.k8s.builds import K8S, Build, Object, label
 
 _NAME = re.compile(r"(?<![\w:.])([a-zA-Z_:][\w:]*)(?![\w:])(\s*\()?")
@@ -26,7 +26,7 @@ def unexported(build: Build) -> list[str]:
     problems = []
     for each, rule in _rules(build):
         for name in asked(rule["expr"]):
-            if name not in recorded and name not in exported() and not ELSEWHERE.fullmatch(name):
+            if name not in recorded and not is_exported(name) and not ELSEWHERE.fullmatch(name):
                 problems.append(f"{label(each)}: {_called(rule)}: nobody exports {name}")
     return problems
 
@@ -64,16 +64,12 @@ def asked(expression: str) -> set[str]:
     return {found[1] for found in _NAME.finditer(text) if not found[2] and found[1] not in _WORDS}
 
 
-@functools.cache
-def exported() -> frozenset[str]:
-    """What Ray's own dashboards show, what raymill exports, and what Serve's HAProxy and Serve itself count."""
-    from ray.dashboard.modules.metrics.dashboards.default_dashboard_panels import DEFAULT_GRAFANA_ROWS
-    from ray.dashboard.modules.metrics.dashboards.serve_dashboard_panels import SERVE_GRAFANA_ROWS
-
-    rows = [*DEFAULT_GRAFANA_ROWS, *SERVE_GRAFANA_ROWS]
-    shown = [target.expr for row in rows for panel in row.panels for target in panel.targets]
-    of_ray = {name for expression in shown for name in re.findall(r"\bray_\w+", expression)}
-    return frozenset(of_ray | {f"ray_{metric.name}" for metric in METRICS})
+def is_exported(name: str) -> bool:
+    """Whether raymill exports a metric, or Ray's source names it, without what Ray and Prometheus put around it."""
+    if name in {f"ray_{metric.name}" for metric in METRICS}:
+        return True
+    bare = re.sub(r"_(total|bucket|sum|count)$", "", name.removeprefix("ray_"))
+    return name.startswith("ray_") and not name.startswith("ray_raymill_") and bare in environment.quoted_in_ray()
 
 
 def _rules(build: Build) -> Iterator[tuple[Object, dict[str, Any]]]:

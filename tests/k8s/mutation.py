@@ -1,6 +1,7 @@
 """Mutations: one thing in a good build is taken away or misspelt, to see that a check reports it.
 
-Where a change is made is written as a path: `spec.workerGroupSpecs[0].replicas`, `env[name=RAY_x].name`.
+Where a change is made is written as a path: `spec.workerGroupSpecs[0].replicas`, `env[name=RAY_x].name`,
+`metadata.labels[app.kubernetes.io/name]`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from tests.k8s import builds
 from tests.k8s.builds import Build, Object, label
 
-_STEP = re.compile(r"\[(\d+)\]|\[([\w/.-]+)=([^\]]+)\]|([^.\[\]]+)|\.")
+_STEP = re.compile(r"\[(\d+)\]|\[(\w+)=([^\]]+)\]|\[([\w/.-]+)\]|([^.\[\]]+)|\.")
 _GONE: Any = object()
 Edit = Callable[[list[Object]], None]
 Check = Callable[[Build], list[str]]
@@ -39,13 +40,13 @@ class Mutation:
 
 
 def of_build(wanted: str) -> Build:
-    """The build of a name, or the first, of overlays with all components and then of snapshots, with such an object."""
+    """The build of a name, or the first that has such an object: all components, then what is rendered."""
     if wanted in builds.names():
         return builds.build(wanted)
-    for name in (builds.ALL_COMPONENTS, *builds.snapshots()):
+    for name in (builds.ALL_COMPONENTS, *builds.renderings()):
         if any(_is(wanted, each) for each in builds.build(name).objects):
             return builds.build(name)
-    raise AssertionError(f"no build has a {wanted}")
+    raise AssertionError(f"No build has a {wanted}.")
 
 
 def drop(wanted: str, path: str) -> Edit:
@@ -53,7 +54,7 @@ def drop(wanted: str, path: str) -> Edit:
 
 
 def put(wanted: str, path: str, value: Any) -> Edit:
-    """Sets what is at a path of an object, or adds it to a list at `path[+]`."""
+    """Sets what is at a path of an object, or what a function makes of it."""
 
     def edit(objects: list[Object]) -> None:
         steps = [found for found in _STEP.finditer(path) if found[0] != "."]
@@ -89,14 +90,6 @@ def add(*more: Object) -> Edit:
     return lambda objects: objects.extend(more)
 
 
-def both(*edits: Edit) -> Edit:
-    def edit(objects: list[Object]) -> None:
-        for each in edits:
-            each(objects)
-
-    return edit
-
-
 def plus(*more: Any) -> Callable[[Sequence[Any] | None], list[Any]]:
     return lambda value: [*(value or ()), *more]
 
@@ -110,4 +103,4 @@ def _key(at: Any, step: re.Match[str]) -> Any:
         return int(step[1])
     if step[2] is not None:
         return next(index for index, each in enumerate(at) if str(each.get(step[2])) == step[3])
-    return step[4]
+    return step[4] or step[5]

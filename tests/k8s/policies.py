@@ -17,10 +17,11 @@ _PLURALS = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What one policy says against an object."""
+    """What one policy says against an object; `rule` is the place of what failed among its validations."""
 
     policy: str
     message: str
+    rule: int = -1
 
 
 def refusals(policies: Sequence[Object], each: Object, operation: str = "CREATE") -> list[Refusal]:
@@ -80,9 +81,9 @@ def _refusals(policy: Object, each: Object, operation: str) -> Iterator[Refusal]
         if not all(evaluate(one["expression"], **known) for one in spec.get("matchConditions") or ()):
             return
         known["variables"] = _variables(spec, known)
-        for rule in spec["validations"]:
+        for place, rule in enumerate(spec["validations"]):
             if evaluate(rule["expression"], **known) is not True:
-                yield Refusal(policy=name, message=_message(rule, known))
+                yield Refusal(policy=name, message=_message(rule, known), rule=place)
     except CelError as error:
         yield Refusal(policy=name, message=f"an expression failed: {error}")
 

@@ -36,24 +36,39 @@ def out_of_range(build: Build) -> list[str]:
     for each in (each for each in build.there if each["kind"] == "LimitRange"):
         for limit in (limit for limit in each["spec"]["limits"] if limit["type"] == "Container"):
             for pod in pods(build.objects):
-                added = [{"name": "wait-gcs-ready", "resources": _WAITS}] if pod.role == "worker" else []
-                for container in [*pod.containers, *added]:
+                for container in _with_added(pod):
                     said = _outside(limit, container.get("resources") or {})
                     problems += [f"{pod.named(container)}: {label(each)} refuses its {word}" for word in said]
     return problems
 
 
 def _unsaid(build: Build, kind: str, resource: str) -> Iterator[str]:
-    """Under a quota for a resource, a container that doesn't say how much it needs is refused."""
-    if resource not in ("cpu", "memory", "ephemeral-storage"):
-        return
-    for pod in pods(build.objects):
-        for container in pod.containers:
-            have = container.get("resources") or {}
-            if resource not in (have.get(kind) or {}) and not (
-                kind == "requests" and resource in (have.get("limits") or {})
-            ):
-                yield f"{pod.named(container)} has no {kind} of {resource}, which the quota demands"
+    """Under a quota for a resource, a container that doesn't say how much it needs, and gets no default, is refused."""
+    if resource in ("cpu", "memory", "ephemeral-storage") and resource not in _defaults(build, kind):
+        for pod in pods(build.objects):
+            for container in _with_added(pod):
+                have = container.get("resources") or {}
+                said = (
+                    {**(have.get("limits") or {}), **(have.get("requests") or {})}
+                    if kind == "requests"
+                    else have.get(kind)
+                )
+                if resource not in (said or {}):
+                    yield f"{pod.named(container)} has no {kind} of {resource}, which the quota demands"
+
+
+def _defaults(build: Build, kind: str) -> set[str]:
+    """What a LimitRange writes into containers that don't say it."""
+    ranges = [limit for each in build.there if each["kind"] == "LimitRange" for limit in each["spec"]["limits"]]
+    words = ("default", "defaultRequest") if kind == "requests" else ("default",)
+    return {
+        name for limit in ranges if limit["type"] == "Container" for word in words for name in limit.get(word) or ()
+    }
+
+
+def _with_added(pod: Pod) -> list[dict[str, Any]]:
+    """The containers of a pod, and the one that KubeRay adds to workers."""
+    return [*pod.containers, *([{"name": "wait-gcs-ready", "resources": _WAITS}] if pod.role == "worker" else [])]
 
 
 def _asked(pod: Pod, kind: str, resource: str) -> float:

@@ -21,9 +21,8 @@ Named = tuple[str, str]
 
 def dangling(build: Build) -> list[str]:
     """ConfigMaps, Secrets, claims and accounts that a pod names and that nobody makes."""
-    there = (
-        {(each["kind"], each["metadata"]["name"]) for each in build.there} | _MADE_BY_THE_CLUSTER | made_by_the_user()
-    )
+    there = {(each["kind"], each["metadata"]["name"]) for each in build.there}
+    there |= _MADE_BY_THE_CLUSTER | made_by_the_user() | _made_by_operators(build)
     problems = []
     for pod in pods(build.objects):
         for kind, name in _named(pod):
@@ -47,6 +46,12 @@ def missing_keys(build: Build) -> list[str]:
                 if asked and content is not None and asked["key"] not in content and not asked.get("optional"):
                     problems.append(f"{pod.where}: {_KINDS[word]} {asked['name']} has no key {asked['key']}")
     return problems
+
+
+def _made_by_operators(build: Build) -> set[Named]:
+    """Secrets that the External Secrets Operator and cert-manager make."""
+    vaulted = {("Secret", each["spec"]["target"]["name"]) for each in build.there if each["kind"] == "ExternalSecret"}
+    return vaulted | {("Secret", each["spec"]["secretName"]) for each in build.there if each["kind"] == "Certificate"}
 
 
 @functools.cache
@@ -123,6 +128,9 @@ def unbound(build: Build) -> list[str]:
     for each in build.of_kind("ClusterQueue"):
         flavors = [f["name"] for group in each["spec"].get("resourceGroups") or () for f in group["flavors"]]
         problems += [f"{label(each)}: there is no flavor {f}" for f in flavors if ("ResourceFlavor", f) not in there]
+    for each in build.of_kind("HTTPRoute", "GRPCRoute"):
+        parents = [parent["name"] for parent in each["spec"]["parentRefs"] if ("Gateway", parent["name"]) not in there]
+        problems += [f"{label(each)}: there is no Gateway {name}" for name in parents]
     for each in build.of_kind("RayJob", "RayCluster", "RayService"):
         problems += _unqueued(each, there)
     return problems

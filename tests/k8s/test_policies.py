@@ -22,26 +22,30 @@ def test_every_policy_is_bound_and_says_what_to_do() -> None:
     assert problems(policies.toothless) == {}
 
 
-def test_there_are_enough_bad_manifests_and_each_policy_has_one() -> None:
-    named = {claim(path)["policy"] for path in BAD}
-    ours = {each["metadata"]["name"] for each in ours_of_all() if each["kind"] == "ValidatingAdmissionPolicy"}
+def test_there_are_enough_bad_manifests_and_each_rule_of_a_policy_refuses_one() -> None:
     assert len(BAD) >= 10
-    assert named == ours
+    ours = [each for each in ours_of_all() if each["kind"] == "ValidatingAdmissionPolicy"]
+    rules = {(each["metadata"]["name"], place) for each in ours for place, _ in enumerate(each["spec"]["validations"])}
+    said = [refusal for path in BAD for refusal in policies.refusals(ours_of_all(), document(path))]
+    assert {(refusal.policy, refusal.rule) for refusal in said} == rules
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_a_bad_manifest_is_refused_for_the_reason_that_it_names(path: Path) -> None:
-    [bad] = builds.documents(path.read_text(encoding="utf-8"))
-    found = policies.refusals(ours_of_all(), bad)
+    found = policies.refusals(ours_of_all(), document(path))
     assert {refusal.policy for refusal in found} == {claim(path)["policy"]}
     assert any(claim(path)["message"] in refusal.message for refusal in found), found
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_a_bad_manifest_is_one_that_the_api_server_would_take(path: Path, known: crds.Crds) -> None:
-    [bad] = builds.documents(path.read_text(encoding="utf-8"))
-    alone = Build(name=path.stem, objects=(bad,))
+    alone = Build(name=path.stem, objects=(document(path),))
     assert (schemas.core_problems(alone), schemas.custom_problems(alone, known)) == ([], [])
+
+
+def document(path: Path) -> builds.Object:
+    [found] = builds.documents(path.read_text(encoding="utf-8"))
+    return found
 
 
 def claim(path: Path) -> dict[str, str]:

@@ -26,7 +26,7 @@ def test_trap_6_a_job_ends_and_its_cluster_with_it() -> None:
     assert problems(kuberay.endless_jobs) == {}
 
 
-def test_no_alpha_feature_of_the_operator_is_needed() -> None:
+def test_no_alpha_feature_of_the_operator_is_needed_but_by_components_that_say_so() -> None:
     assert problems(kuberay.alpha_features) == {}
 
 
@@ -60,3 +60,7 @@ def test_no_variable_is_set_that_is_kuberays_to_set() -> None:
 
 def test_rays_pods_keep_the_labels_by_which_kuberays_services_find_them() -> None:
     assert problems(naming.relabelled) == {}
+
+
+def test_a_job_in_a_queue_is_one_that_kueue_admits() -> None:
+    assert problems(kuberay.unfit_for_queues) == {}
