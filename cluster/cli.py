@@ -14,9 +14,9 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from cluster import reading, remote, rendering
+from cluster import reading, remote
 from cluster.ending import as_ours
-from cluster.grammar import SUBMITTED, parse
+from cluster.grammar import KUBERNETES, SUBMITTED, parse
 from cluster.noise import WithoutRemarks
 from cluster.output import Output
 from cluster.remote import EndedElsewhere
@@ -143,6 +143,18 @@ def _init(arguments: argparse.Namespace, console: Console, output: Output) -> di
     return {"spec": path}
 
 
+def _render(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
+    from cluster.rendering import render
+
+    return render(arguments, console, output)
+
+
+def _on_kubernetes(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
+    from cluster.on_kubernetes import submit
+
+    return submit(arguments, console, output)
+
+
 def _load(arguments: argparse.Namespace) -> Spec:
     return load_spec(arguments.spec, arguments.overrides)
 
@@ -228,7 +240,7 @@ def _again(arguments: argparse.Namespace) -> str:
 def _command(arguments: argparse.Namespace) -> Command:
     """What carries a command out: here, or on the cluster that it names."""
     if arguments.command in SUBMITTED and arguments.on is not None:
-        return remote.submit
+        return _on_kubernetes if arguments.on == KUBERNETES else remote.submit
     return _COMMANDS[arguments.command]
 
 
@@ -281,7 +293,7 @@ _COMMANDS: dict[str, Command] = {
     "list": reading.list_jobs,
     "spec": _spec,
     "init": _init,
-    "k8s": rendering.k8s,
+    "k8s": _render,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from cluster.grammar import KUBERNETES
 from cluster.job_files import JobFiles
 from cluster.job_settings import JobSettings
 from cluster.object_names import COMMAND, labels, schedule_name
@@ -60,7 +61,7 @@ def schedule_objects(
 def _launcher(
     spec: Spec, command: str, options: list[str], template: RayTemplate, settings: JobSettings, files: JobFiles
 ) -> dict[str, Any]:
-    typed = ["raymill", command, SPEC_FILE, *options, "--on", "k8s"]
+    typed = ["raymill", command, SPEC_FILE, *options, "--on", KUBERNETES]
     head = template.head["spec"]["containers"][0]
     store = {"envFrom": head["envFrom"]} if "envFrom" in head else {}  # to read what the job has left
     pod = side_pod("launcher", spec.name, template, files, {"command": typed, **store})

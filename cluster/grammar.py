@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 SUBMITTED = ("run", "prepare", "train", "evaluate", "promote", "predict")
+KUBERNETES = "k8s"  # where --on points, beside addresses
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -29,9 +30,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def _check_render(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     if not (arguments.job or arguments.service or arguments.schedule is not None):
         parser.error("k8s render needs --job JOB, --service, or --schedule CRON")
-    if arguments.service and (arguments.schedule is not None or arguments.cluster is not None):
-        parser.error("k8s render --service takes neither --schedule nor --cluster")
-    if (arguments.job == "predict") != (arguments.input is not None and arguments.output is not None):
+    if sum((arguments.service, arguments.schedule is not None, arguments.cluster is not None)) > 1:
+        parser.error("k8s render takes one of --service, --schedule and --cluster")
+    places = {arguments.input is not None, arguments.output is not None}
+    if places != {arguments.job == "predict"}:
         parser.error("k8s render --job predict needs --input and --output, which no other job takes")
 
 
@@ -65,7 +67,9 @@ def _add_job(commands: Any, name: str, text: str) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--debug", action="store_true", help="Ray's own logs, and tracebacks")
     if name in SUBMITTED:
-        parser.add_argument("--on", metavar="ADDRESS", help="a cluster's Jobs API, as http://HOST:8265; default: here")
+        parser.add_argument(
+            "--on", metavar="ADDRESS", help="a cluster's Jobs API, as http://HOST:8265, or k8s; default: here"
+        )
     if name == "run":
         ending = parser.add_mutually_exclusive_group()
         ending.add_argument("--no-serve", action="store_true", help="stop after the gate")
@@ -85,7 +89,7 @@ def _add_reading(commands: Any) -> None:
         parser = commands.add_parser(name, help=text, description=text)
         parser.add_argument("spec", nargs="?" if name == "list" else None, metavar="SPEC", help="a YAML file")
         parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-        asks = "its Jobs API, as http://HOST:8265" + ("" if name == "cancel" else "; default: the spec's store")
+        asks = "its Jobs API, as http://HOST:8265, or k8s" + ("" if name == "cancel" else "; default: the spec's store")
         parser.add_argument("--on", metavar="ADDRESS", required=name == "cancel", help=asks)
         parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
         if name != "list":

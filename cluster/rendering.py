@@ -23,7 +23,7 @@ from raymill.spec_text import load_spec
 _SERVE_APART = ["--no-serve"]  # the endpoint is a RayService, made when the job has reported
 
 
-def k8s(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
+def render(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
     """Prints what would be applied, and applies nothing."""
     spec = load_spec(arguments.spec, arguments.overrides)
     require_remote(spec, "the Kubernetes cluster", places(arguments))
