@@ -24,6 +24,7 @@ from tests.repo.house import ROOT
 
 K8S = ROOT / "k8s"
 SNAPSHOTS = "snapshots"
+NAMESPACE = "raymill"
 BASE, ALL_COMPONENTS = "base", "components/all"
 _BESIDE = "overlays/cpu"  # what a committed snapshot was rendered with
 _ALTERNATIVES = {"components/managed-database"}  # it takes away what others are about

@@ -45,10 +45,18 @@ def _named(package: Path, owner: str) -> frozenset[str]:
 
 @functools.cache
 def quoted_in_ray() -> frozenset[str]:
-    """Every lower-case word in quotation marks in the source of Ray's agents and of Serve, where metrics are named."""
+    """Every lower-case name in quotation marks in the source of Ray's agents and of Serve, where metrics are named."""
     folders = [_package("ray") / name for name in ("dashboard", "serve", "_private")]
     texts = (path.read_bytes() for folder in folders for path in folder.rglob("*.py"))
     return frozenset(found.decode() for text in texts for found in re.findall(rb"\"([a-z]+_[a-z0-9_]+)\"", text))
+
+
+@functools.cache
+def shown_by_ray() -> frozenset[str]:
+    """Every metric that one of Ray's own dashboards asks for; the names of some are put together when it runs."""
+    folder = _package("ray") / "dashboard" / "modules" / "metrics" / "dashboards"
+    texts = (path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    return frozenset(found for text in texts for found in re.findall(r"\bray_\w+", text))
 
 
 def _is_of_core(ray: Path, setting: str) -> bool:

@@ -68,6 +68,8 @@ def is_exported(name: str) -> bool:
     """Whether raymill exports a metric, or Ray's source names it, without what Ray and Prometheus put around it."""
     if name in {f"ray_{metric.name}" for metric in METRICS}:
         return True
+    if name in environment.shown_by_ray():
+        return True
     bare = re.sub(r"_(total|bucket|sum|count)$", "", name.removeprefix("ray_"))
     return name.startswith("ray_") and not name.startswith("ray_raymill_") and bare in environment.quoted_in_ray()
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tests.k8s.builds import Build, Object, label, walk
+from tests.k8s.builds import NAMESPACE, Build, Object, label, walk
 from tests.k8s.pods import pods
 
-NAMESPACE = "raymill"
 _PART_OF = "app.kubernetes.io/part-of"
 _WANTED = (_PART_OF, "app.kubernetes.io/name", "app.kubernetes.io/component")
 LONGEST = {"RayCluster": 53, "RayJob": 47, "RayService": 47, "RayCronJob": 36, "CronJob": 52, "StatefulSet": 52}

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.k8s.builds import Build, Object
+from tests.k8s.builds import NAMESPACE, Build, Object
 from tests.k8s.pods import HEAD, ONCE, STANDING, SUBMITTER, WORKER, Pod, pods
 
-NAMESPACE = "raymill"
 _NAME = "kubernetes.io/metadata.name"
 
 

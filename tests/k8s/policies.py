@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.k8s.builds import Build, Object, label
+from tests.k8s.builds import NAMESPACE, Build, Object, label
 from tests.k8s.cel import CelError, evaluate
 from tests.k8s.network import selects
 from tests.k8s.pods import pods
 
-NAMESPACE = "raymill"
 _PLURALS = {"NetworkPolicy": "networkpolicies", "Ingress": "ingresses"}
 
 
