@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from tests.k8s.builds import Build, Object, label, walk
 from tests.k8s.pods import HEAD, Pod, pods, ray_spec
@@ -23,7 +22,6 @@ _SECRETIVE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|ACCESS_KEY|API_KEY|PRIVA
 _NO_SECRET = re.compile(r"(_PATH|_FILE|_DIR|_NAME|_MODE)$", re.IGNORECASE)
 _IN_AN_ADDRESS = re.compile(r"[a-z][a-z0-9+]*://[^/\s:@]+:(?!\$)[^/\s:@]+@")
 _BEARS_A_KEY = re.compile(r"(AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY-----|\bghp_\w{30,})")
-ONLY_LOCAL = "local"  # overlays whose secrets are known to all, for a machine that nobody else reaches
 
 
 def needless_tokens(build: Build) -> list[str]:
@@ -92,31 +90,36 @@ _ALLOWED_TOO = {("list", "pods"), ("get", "rayclusters"), ("watch", "pods")}
 
 def secrets_in_clear(build: Build) -> list[str]:
     """Secrets whose content is committed, and values in the open that look like one."""
-    local = ONLY_LOCAL in build.name
-    problems = (
-        [] if local else [f"{label(each)}: its content is here" for each in build.of_kind("Secret") if _has(each)]
-    )
+    problems = []
     for each in build.objects:
-        for path, value in walk(each):
-            if not isinstance(value, dict):
-                if isinstance(value, str) and (_IN_AN_ADDRESS.search(value) or _BEARS_A_KEY.search(value)):
-                    problems.append(f"{label(each)}: {path} holds a password or key")
-            elif _is_open_variable(value) or (path == "data" and each["kind"] == "ConfigMap" and _opens(value)):
-                problems.append(f"{label(each)}: {path} is a secret in clear")
-    return problems if not local else [p for p in problems if not p.startswith("Secret ")]
+        if each["kind"] != "Secret":
+            problems += [f"{label(each)}: {said}" for said in _opens(each)]
+        elif _content(each) and not build.is_local:
+            problems.append(f"{label(each)}: its content is here")
+        elif any("local" not in text for text in _content(each)):
+            problems.append(f"{label(each)}: its content doesn't say that it is for local use alone")
+    return problems
 
 
-def _has(secret: Object) -> bool:
-    return bool(secret.get("data") or secret.get("stringData"))
+def _opens(each: Object) -> Iterator[str]:
+    for path, value in walk(each):
+        if isinstance(value, str) and (_IN_AN_ADDRESS.search(value) or _BEARS_A_KEY.search(value)):
+            yield f"{path} holds a password or key"
+        if isinstance(value, dict) and value.get("value") and _is_secretive(str(value.get("name", ""))):
+            yield f"{path} is a secret in clear"
+        if isinstance(value, dict) and path == "data":
+            yield from (
+                f"{path}.{key} is a secret in clear" for key, text in value.items() if text and _is_secretive(key)
+            )
 
 
-def _is_open_variable(value: dict[str, Any]) -> bool:
-    name = str(value.get("name", ""))
-    return bool(_SECRETIVE.search(name) and not _NO_SECRET.search(name) and value.get("value"))
+def _is_secretive(name: str) -> bool:
+    return bool(_SECRETIVE.search(name) and not _NO_SECRET.search(name))
 
 
-def _opens(data: dict[str, Any]) -> bool:
-    return any(_SECRETIVE.search(key) and not _NO_SECRET.search(key) and value for key, value in data.items())
+def _content(secret: Object) -> list[str]:
+    decoded = [base64.b64decode(value).decode() for value in (secret.get("data") or {}).values()]
+    return [*decoded, *(secret.get("stringData") or {}).values()]
 
 
 def _account(pod: Pod) -> str:
@@ -142,9 +145,3 @@ def _granted(build: Build, account: str) -> Iterator[tuple[str, str]]:
         if any(subject["name"] == account for subject in binding.get("subjects") or ()):
             for rule in roles.get(binding["roleRef"]["name"], {}).get("rules") or ():
                 yield from ((verb, what) for verb in rule["verbs"] for what in rule["resources"])
-
-
-def local_secrets_are_worthless(secret: Object) -> bool:
-    """Whether a secret of a local overlay says of itself that it is for nothing else."""
-    decoded = [base64.b64decode(value).decode() for value in (secret.get("data") or {}).values()]
-    return all("local" in text for text in [*decoded, *(secret.get("stringData") or {}).values()])

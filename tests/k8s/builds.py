@@ -51,6 +51,11 @@ class Build:
         """Whether this is a namespace of its own, and not something that comes to one."""
         return not self.beside
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is for one machine that nobody else reaches, with secrets that everybody knows."""
+        return "overlays/local" in self.name
+
     def of_kind(self, *kinds: str) -> list[Object]:
         return [each for each in self.objects if each["kind"] in kinds]
 
@@ -131,7 +136,13 @@ def kustomize(folder: Path) -> tuple[Object, ...]:
     return tuple(documents(done.stdout))
 
 
-def _throwaway(parts: Sequence[Path]) -> tuple[Object, ...]:
+def prefixed(prefix: str) -> Build:
+    """Base with all components, in an overlay that gives all names a prefix."""
+    parts = [K8S / each for each in sorted({*components()} - _ALTERNATIVES)]
+    return Build(name=prefix, objects=_throwaway(parts, namePrefix=prefix))
+
+
+def _throwaway(parts: Sequence[Path], **more: Any) -> tuple[Object, ...]:
     """Base with components, by an overlay that is made for it."""
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder).resolve()
@@ -140,6 +151,7 @@ def _throwaway(parts: Sequence[Path]) -> tuple[Object, ...]:
             "kind": "Kustomization",
             "resources": [os.path.relpath(K8S / "base", here)],
             "components": [os.path.relpath(each, here) for each in parts],
+            **more,
         }
         (here / "kustomization.yaml").write_text(yaml.safe_dump(text))
         return kustomize(here)

@@ -22,6 +22,7 @@ from tests.repo.house import ROOT
 _SHELLS = {"sh", "bash", "/bin/sh", "/bin/bash"}
 _NEXT = re.compile(r"\s*(?:&&|\|\||;|\||\n)\s*")
 _BLOCK = re.compile(r"```[a-z]*\n(.*?)```", re.DOTALL)
+_ONLY_A_NAME = re.compile(r"[a-z0-9]+( [a-z0-9]+)*")  # of a command, without what it is about
 _INLINE = re.compile(r"`((?:raymill|kubectl|python -m) [^`\n]+)`")
 # Where each program keeps the text of its options.
 _SOURCES = {
@@ -56,7 +57,9 @@ def wrong_in_text(text: str) -> list[str]:
     """What is wrong with the commands that a text has its reader type."""
     joined = [block.replace("\\\n", " ") for block in _BLOCK.findall(text)]
     lines = [line.removeprefix("$ ") for block in joined for line in block.splitlines()]
-    typed = [line for line in lines if line.startswith(("raymill ", "kubectl ", "python -m "))] + _INLINE.findall(text)
+    typed = [line for line in lines if line.startswith(("raymill ", "kubectl ", "python -m "))]
+    typed += [line for line in _INLINE.findall(text) if not _ONLY_A_NAME.fullmatch(line)]
+    typed = [line for line in typed if "..." not in line]
     return [f"`{line}`: {said}" for line in typed for part in _parts(line) for said in wrong(part)]
 
 

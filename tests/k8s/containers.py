@@ -14,7 +14,7 @@ _TAGGED = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[\w./-]+:(?P<tag>[\w][\w.-]*)(?:@sh
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _MOVING = {"latest", "main", "master", "nightly", "edge", "stable", "dev"}
 OWN_IMAGE = re.compile(r"(.*/)?raymill:.+")
-_GENEROUS_DRAIN_S = 30  # Kubernetes' own
+_KUBERNETES_GRACE_S = 30
 
 
 def writable_roots(build: Build) -> list[str]:
@@ -85,12 +85,17 @@ def unprobed(build: Build) -> list[str]:
 
 
 def unbounded_scratch(build: Build) -> list[str]:
-    """Scratch volumes that may fill a node, and shared memory that isn't counted inside a container's limit."""
+    """Scratch volumes that may fill a node, or for whose fill a pod is evicted before they are full."""
     problems = []
     for pod in pods(build.objects):
-        for volume in pod.spec.get("volumes") or ():
-            if "emptyDir" in volume and "sizeLimit" not in (volume["emptyDir"] or {}):
-                problems.append(f"{pod.where}: the emptyDir {volume['name']} has no sizeLimit")
+        scratch = {v["name"]: v["emptyDir"] or {} for v in pod.spec.get("volumes") or () if "emptyDir" in v}
+        boundless = [name for name, directory in scratch.items() if "sizeLimit" not in directory]
+        problems += [f"{pod.where}: the emptyDir {name} has no sizeLimit" for name in boundless]
+        on_disk = sum(number(d.get("sizeLimit", 0)) for d in scratch.values() if d.get("medium") != "Memory")
+        limits = [((container.get("resources") or {}).get("limits") or {}) for container in pod.main]
+        allowed = sum(number(limit.get("ephemeral-storage", 0)) for limit in limits)
+        if on_disk > allowed:
+            problems.append(f"{pod.where}: its scratch may have {on_disk:g} bytes, and it is evicted at {allowed:g}")
     return problems
 
 
@@ -121,10 +126,10 @@ def undrained(build: Build) -> list[str]:
     """Ray's nodes that are killed at once when their pod is deleted: KubeRay sets no grace period and no hook."""
     problems = []
     for pod in (pod for pod in pods(build.objects) if pod.is_of_ray):
-        if not (pod.main[0].get("lifecycle") or {}).get("preStop"):
-            problems.append(f"{pod.where}: no preStop hook drains it")
-        if (pod.spec.get("terminationGracePeriodSeconds") or _GENEROUS_DRAIN_S) <= _GENEROUS_DRAIN_S:
-            problems.append(f"{pod.where}: it has no longer than {_GENEROUS_DRAIN_S} s to drain")
+        grace_s = pod.spec.get("terminationGracePeriodSeconds") or _KUBERNETES_GRACE_S
+        hook = (((pod.main[0].get("lifecycle") or {}).get("preStop") or {}).get("exec") or {}).get("command") or ["0"]
+        if not str(hook[-1]).isdigit() or not 0 < int(hook[-1]) < grace_s:
+            problems.append(f"{pod.where}: its hook {hook} isn't one that ends within the {grace_s} s of its grace")
     return problems
 
 

