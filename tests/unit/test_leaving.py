@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from cluster.leaving import RayHead, drivers_of, leave
 
@@ -154,3 +156,14 @@ def test_drivers_are_the_processes_of_this_pod_that_run_a_job() -> None:
         for each in started:
             each.kill()
             each.wait()
+
+
+def test_no_hook_takes_longer_than_the_grace_of_its_pod() -> None:
+    k8s = Path(__file__).parents[2] / "k8s"
+    cluster = yaml.safe_load((k8s / "base" / "raycluster.yaml").read_text(encoding="utf-8"))["spec"]
+    added = yaml.safe_load((k8s / "components" / "gpu" / "group.yaml").read_text(encoding="utf-8"))[0]["value"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"], added):
+        pod = group["template"]["spec"]
+        hook = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+        assert hook[:3] == ["python", "-m", "cluster.leaving"]
+        assert float(hook[3]) < pod["terminationGracePeriodSeconds"]
