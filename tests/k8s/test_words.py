@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.k8s import commands, environment, references, versions
+from tests.k8s import builds, commands, environment, versions
 from tests.k8s.builds import problems
 
 
@@ -52,7 +52,46 @@ def test_every_image_of_raymill_has_the_version_of_the_project() -> None:
     assert problems(versions.other_raymills) == {}
 
 
-def test_the_readme_names_no_other_version_of_the_image_or_of_ray() -> None:
+def test_the_readme_names_no_other_version_of_the_image_or_of_python() -> None:
     text = commands.readme()
     assert set(re.findall(r"\braymill:(\d[\w.]*\w)", text)) <= {versions.project()}
-    assert references.made_by_the_user()
+    assert set(re.findall(r"\bpython(3\.\d+)\b", text)) == {versions.python_of_image()}
+
+
+def test_the_readme_tells_of_every_overlay_and_component() -> None:
+    text = commands.readme()
+    assert [name for name in builds.overlays() if name not in text] == []
+    assert [name for name in builds.components() if f"`{name.partition('/')[2]}`" not in text] == []
+
+
+def test_the_readme_has_a_remedy_for_every_trap() -> None:
+    remedies = " ".join(line.rpartition(" | ")[2] for line in commands.readme().splitlines() if line.startswith("|"))
+    assert [word for word in REMEDIES if word not in remedies] == []
+
+
+REMEDIES = (
+    "a `submitterPodTemplate`",
+    "can't run in a restricted namespace",
+    "`authOptions: {mode: token}`",
+    "`automountServiceAccountToken: true` for the head",
+    "no `excludeHeadPodFromServeSvc`",
+    "`shutdownAfterJobFinishes: true`",
+    "`operator-to-heads`",
+    '`num-cpus: "0"`',
+    "`autoscalerOptions: {version: v2}`",
+    "no `replicas`",
+    "--server-side",
+    "--validate=strict",
+    "nameref.yaml",
+    "JSON6902",
+    "47 characters",
+    "4 GiB",
+    "`/dev/shm`",
+    "a limit of cpu, or `num-cpus`",
+)
+
+
+def test_the_readme_names_services_that_are_there_or_that_kuberay_makes() -> None:
+    found = set(re.findall(r"\bservice/([a-z0-9-]+)", commands.readme()))
+    services = {each["metadata"]["name"] for each in builds.build("overlays/local").of_kind("Service")}
+    assert {name for name in found - services if not name.endswith(("-head-svc", "-serve-svc"))} == set()

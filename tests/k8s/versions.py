@@ -52,6 +52,13 @@ def other_raymills(build: Build) -> list[str]:
     return problems
 
 
+def python_of_image() -> str:
+    """As 3.11."""
+    found = re.search(r"^ARG PYTHON=python:(\d+\.\d+)", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found, "the Dockerfile doesn't say ARG PYTHON=python:3.x"
+    return found[1]
+
+
 def arguments() -> dict[str, str]:
     """The build arguments of the Dockerfile that have a value."""
     return dict(_ARGUMENT.findall(DOCKERFILE.read_text(encoding="utf-8")))
