@@ -16,6 +16,7 @@ from typing import Any
 
 from cluster.grammar import parse
 from tests.k8s.builds import K8S, Build, label
+from tests.k8s.containers import OWN_IMAGE
 from tests.k8s.pods import pods, ray_specs
 from tests.repo.house import ROOT
 
@@ -51,6 +52,32 @@ def bad_commands(build: Build) -> list[str]:
             keys = group.get("rayStartParams") or {}
             problems += [f"{label(each)}: {said}" for said in wrong(["ray", "start", *(f"--{key}" for key in keys)])]
     return problems
+
+
+def unanswered(build: Build) -> list[str]:
+    """Probes of a path that what runs in the container doesn't serve, or serves only to who shows a token."""
+    problems = []
+    for pod in pods(build.objects):
+        for container in (container for container in pod.containers if OWN_IMAGE.match(str(container.get("image")))):
+            ports = {port.get("name"): port["containerPort"] for port in container.get("ports") or ()}
+            for word in ("livenessProbe", "readinessProbe", "startupProbe"):
+                asked = (container.get(word) or {}).get("httpGet")
+                if asked and f'"{asked["path"]}"' not in _served(ports.get(asked["port"], asked["port"])):
+                    problems.append(
+                        f"{pod.named(container)}: its {word} asks for {asked['path']}, which nobody answers"
+                    )
+    return problems
+
+
+def _served(port: int) -> str:
+    """The text of what answers at a port, in which public paths stand in quotation marks."""
+    files = {
+        52365: ("ray", "dashboard/http_server_agent.py"),
+        8265: ("ray", "dashboard/http_server_head.py"),
+        8000: ("ray", "serve/_private/haproxy.py"),
+        5000: ("mlflow", "server/__init__.py"),
+    }
+    return _source(*files[port]) if port in files else ""
 
 
 def wrong_in_text(text: str) -> list[str]:

@@ -18,6 +18,7 @@ from serving.arguments import EndpointArgs
 from tests.k8s.builds import Build, Object, label, words_of
 from tests.k8s.pods import HEAD, WORKER, Pod, pods, ray_specs
 from tests.k8s.quantities import number
+from tests.k8s.quota import asked, count
 
 _GIB = 1024.0**3
 _DEFAULT_STORE = 0.3  # of a node's memory, by `ray start`
@@ -265,22 +266,29 @@ def unfit_for_queues(build: Build) -> list[str]:
             problems.append(f"{label(job)}: a job on a standing cluster can't be queued")
         if (metadata.get("annotations") or {}).get("kueue.x-k8s.io/elastic-job") != "true":
             problems.append(f"{label(job)}: it is scaled, and not annotated kueue.x-k8s.io/elastic-job: 'true'")
-        uncounted = _asked(job) - _counted(build, queue)
-        problems += [f"{label(job)}: the queue {queue} counts no {resource}" for resource in sorted(uncounted)]
+        given = _given(build, queue)
+        for resource, amount in _wanted(job).items():
+            if amount > given.get(resource, -1.0):
+                problems.append(
+                    f"{label(job)}: it wants {amount:g} of {resource}, the queue {queue} has {given.get(resource)}"
+                )
     return problems
 
 
-def _asked(job: Object) -> set[str]:
-    containers = [container for pod in pods([job]) for container in pod.main]
-    return {name for each in containers for name in ((each.get("resources") or {}).get("requests") or {})}
+def _wanted(job: Object) -> dict[str, float]:
+    """What a job begins with: its head, its submitter, and one worker of each group."""
+    found = pods([job])
+    names = {n for pod in found for c in pod.main for n in (c.get("resources") or {}).get("requests") or ()}
+    return {name: sum(asked(pod, "requests", name) * count(pod) for pod in found) for name in names}
 
 
-def _counted(build: Build, queue: str) -> set[str]:
-    """The resources that a LocalQueue's ClusterQueue covers."""
+def _given(build: Build, queue: str) -> dict[str, float]:
+    """The quota of a LocalQueue's ClusterQueue itself, without what it may borrow."""
     queues = [each for each in build.there if each["kind"] == "LocalQueue" and each["metadata"]["name"] == queue]
     names = {each["spec"]["clusterQueue"] for each in queues}
     found = [each for each in build.there if each["kind"] == "ClusterQueue" and each["metadata"]["name"] in names]
-    return {name for each in found for group in each["spec"]["resourceGroups"] for name in group["coveredResources"]}
+    flavors = [flavor for each in found for group in each["spec"]["resourceGroups"] for flavor in group["flavors"]]
+    return {given["name"]: number(given["nominalQuota"]) for flavor in flavors for given in flavor["resources"]}
 
 
 def _jobs(build: Build) -> list[tuple[Object, dict[str, Any]]]:

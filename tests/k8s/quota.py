@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.k8s.builds import Build, Object, label
-from tests.k8s.pods import Pod, pods
+from tests.k8s.pods import STANDING, WORKER, Pod, pods, ray_specs
 from tests.k8s.quantities import number
 
 # KubeRay's init container in each worker, which waits for the head.
@@ -14,18 +14,16 @@ _WAITS = {"limits": {"cpu": "200m", "memory": "256Mi"}, "requests": {"cpu": "200
 
 
 def over_quota(build: Build) -> list[str]:
-    """What the standing pods ask for, where a quota gives less, or a pod that a quota's own demands refuse."""
+    """What has to stand at once, where a quota gives less, or containers that a quota's own demands refuse."""
     problems = []
     for each in (each for each in build.there if each["kind"] == "ResourceQuota"):
-        hard = each["spec"]["hard"]
-        for name, bound in hard.items():
+        for name, bound in each["spec"]["hard"].items():
             kind, _, resource = str(name).partition(".")
             if kind not in ("requests", "limits"):
                 continue
-            standing = [pod for pod in pods(build.objects) if pod.role in ("head", "standing")]
-            used = sum(_asked(pod, kind, resource) * _count(pod) for pod in standing)
+            used = sum(asked(pod, kind, resource) * count(pod) for pod in pods(build.there))
             if used > number(bound):
-                problems.append(f"{label(each)}: what stands {kind} {used:g} of {resource}, over {bound}")
+                problems.append(f"{label(each)}: at once {kind} of {resource} are {used:g}, over {bound}")
             problems += [f"{label(each)}: {said}" for said in _unsaid(build, kind, resource)]
     return problems
 
@@ -71,12 +69,25 @@ def _with_added(pod: Pod) -> list[dict[str, Any]]:
     return [*pod.containers, *([{"name": "wait-gcs-ready", "resources": _WAITS}] if pod.role == "worker" else [])]
 
 
-def _asked(pod: Pod, kind: str, resource: str) -> float:
+def asked(pod: Pod, kind: str, resource: str) -> float:
+    """What the containers of a pod request of a resource, or are limited to."""
     return sum(number((((c.get("resources") or {}).get(kind)) or {}).get(resource, 0)) for c in pod.main)
 
 
-def _count(pod: Pod) -> int:
-    return int((pod.owner.get("spec") or {}).get("replicas", 1)) if pod.role == "standing" else 1
+def count(pod: Pod) -> int:
+    """How many pods of a template there are at least, once there is something to do."""
+    if pod.role == STANDING:
+        return int((pod.owner.get("spec") or {}).get("replicas", 1))
+    if pod.role != WORKER:
+        return 1
+    [group] = [g for _, s in ray_specs([pod.owner]) for g in s["workerGroupSpecs"] if g["template"]["spec"] is pod.spec]
+    if pod.owner["kind"] == "RayService":
+        return int(group.get("minReplicas", 0))
+    return 0 if _asks_for_gpus(pod) else 1
+
+
+def _asks_for_gpus(pod: Pod) -> bool:
+    return any(name.endswith("/gpu") for c in pod.main for name in (c.get("resources") or {}).get("requests") or ())
 
 
 def _outside(limit: dict[str, Any], resources: Object) -> Iterator[str]:

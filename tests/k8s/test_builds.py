@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.k8s import builds, pods
+from tests.k8s import builds, inventory, pods
 from tests.k8s.builds import Build, problems
 
 
@@ -33,10 +31,20 @@ def unseen(build: Build) -> list[str]:
     return missed
 
 
-@pytest.mark.parametrize("name", builds.overlays())
-def test_every_overlay_is_a_whole_namespace(name: str) -> None:
-    kinds = {builds.label(each) for each in builds.build(name).objects}
-    assert {"Namespace raymill", "RayCluster raymill", "ConfigMap raymill-jobs", "Deployment mlflow"} <= kinds
+def test_every_build_has_what_its_folders_bring() -> None:
+    assert problems(inventory.missing) == {}
+
+
+def test_nothing_is_reached_from_outside_but_by_https() -> None:
+    assert problems(inventory.public) == {}
+
+
+def test_every_budget_keeps_something() -> None:
+    assert problems(inventory.loose_budgets) == {}
+
+
+def test_mlflows_tables_are_brought_to_its_version_before_it_starts() -> None:
+    assert problems(inventory.unmigrated) == {}
 
 
 def test_every_yaml_file_is_part_of_a_build_or_an_example() -> None:

@@ -10,6 +10,7 @@ from tests.k8s import (
     containers,
     crds,
     environment,
+    inventory,
     kuberay,
     metrics,
     mutation,
@@ -359,6 +360,32 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         kuberay.unfit_for_queues,
         drop("RayJob", "metadata.annotations[kueue.x-k8s.io/elastic-job]"),
         "run, components/all",
+    ),
+    "no quota": (inventory.missing, remove("ResourceQuota raymill"), CLUSTER),
+    "no budget for endpoints": (inventory.missing, remove("PodDisruptionBudget endpoints"), CLUSTER),
+    "a budget that keeps nothing": (
+        inventory.loose_budgets,
+        drop("PodDisruptionBudget endpoints", "spec.minAvailable"),
+        CLUSTER,
+    ),
+    "no monitor of workers": (inventory.missing, remove("PodMonitor ray-workers"), "PodMonitor"),
+    "no alert for endpoints": (
+        inventory.missing,
+        drop("PrometheusRule", "spec.groups[name=raymill.endpoints]"),
+        "PodMonitor",
+    ),
+    "no group with GPUs": (inventory.missing, drop(CLUSTER, "spec.workerGroupSpecs[groupName=gpu]"), CLUSTER),
+    "MLflow that everybody reaches": (inventory.public, put("Service mlflow", "spec.type", "LoadBalancer"), MLFLOW),
+    "a head that everybody reaches": (
+        inventory.public,
+        put(CLUSTER, "spec.headGroupSpec.serviceType", "NodePort"),
+        CLUSTER,
+    ),
+    "MLflow without its migration": (inventory.unmigrated, drop(MLFLOW, f"{POD}.initContainers"), MLFLOW),
+    "a probe of another path": (
+        commands.unanswered,
+        put(CLUSTER, f"{WORKERS}.readinessProbe.httpGet.path", "/api/health"),
+        CLUSTER,
     ),
     # words
     "a job that is misspelt": (

@@ -14,6 +14,10 @@ def test_every_command_in_a_manifest_can_be_run() -> None:
     assert problems(commands.bad_commands) == {}
 
 
+def test_every_probe_asks_for_what_is_answered_without_a_token() -> None:
+    assert problems(commands.unanswered) == {}
+
+
 def test_every_command_in_the_readme_can_be_typed() -> None:
     assert commands.wrong_in_text(commands.readme()) == []
 
