@@ -143,18 +143,6 @@ def _init(arguments: argparse.Namespace, console: Console, output: Output) -> di
     return {"spec": path}
 
 
-def _render(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    from cluster.rendering import render
-
-    return render(arguments, console, output)
-
-
-def _on_kubernetes(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    from cluster.on_kubernetes import submit
-
-    return submit(arguments, console, output)
-
-
 def _load(arguments: argparse.Namespace) -> Spec:
     return load_spec(arguments.spec, arguments.overrides)
 
@@ -240,8 +228,13 @@ def _again(arguments: argparse.Namespace) -> str:
 def _command(arguments: argparse.Namespace) -> Command:
     """What carries a command out: here, or on the cluster that it names."""
     if arguments.command in SUBMITTED and arguments.on is not None:
-        return _on_kubernetes if arguments.on == KUBERNETES else remote.submit
+        return _late("cluster.on_kubernetes:submit") if arguments.on == KUBERNETES else remote.submit
     return _COMMANDS[arguments.command]
+
+
+def _late(name: str) -> Command:
+    """A command by its string, whose module is imported when it is carried out."""
+    return lambda arguments, console, output: _job(name)(arguments, console, output)
 
 
 def _as_job(work: Callable[[Spec, argparse.Namespace, Console, Output], dict[str, Any]]) -> Command:
@@ -293,7 +286,7 @@ _COMMANDS: dict[str, Command] = {
     "list": reading.list_jobs,
     "spec": _spec,
     "init": _init,
-    "k8s": _render,
+    "k8s": _late("cluster.rendering:render"),
 }
 
 

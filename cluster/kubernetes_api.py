@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cluster.submitter_log import whole_lines
 from raymill.errors import MachineError, RaymillError, ResourceError
 
 _MANAGER = "raymill"  # of the fields that are applied
@@ -85,7 +86,7 @@ class KubernetesApi:
         path, query = f"{self._path('Pod', pod)}/log", [("container", container)] + [("follow", "true")] * follow
         answer = self._patient(lambda: self._call("GET", path, query=query))
         try:
-            yield from _lines(answer)
+            yield from whole_lines(answer.stream(amt=None))
         except urllib3.exceptions.HTTPError:
             return  # the caller sees what there is to see, and asks again
         finally:
@@ -228,16 +229,6 @@ def _namespace() -> str:
         return _OWN_NAMESPACE.read_text().strip()
     _, active = _package().config.list_kube_config_contexts()
     return str(active["context"].get("namespace") or _DEFAULT_NAMESPACE)
-
-
-def _lines(answer: Any) -> Iterator[str]:
-    """Whole lines of an answer that comes in parts; what stands behind the last end of a line is one, too."""
-    rest = b""
-    for part in answer.stream(amt=None):
-        *whole, rest = (rest + part).split(b"\n")
-        yield from (line.decode(errors="replace").rstrip("\r") for line in whole)
-    if rest:
-        yield rest.decode(errors="replace")
 
 
 def _message(error: Any) -> str:

@@ -14,11 +14,13 @@ from cluster.overlay import Overlay
 from cluster.preflight import require_remote, require_store
 from cluster.ray_endpoint import serve
 from cluster.ray_job import JobOrder
+from cluster.ray_job import remarks as job_remarks
 from cluster.ray_job_submission import RayJobSubmission
 from cluster.ray_jobs import RayJobs
 from cluster.ray_service import PORT, ray_service
+from cluster.ray_service import remarks as service_remarks
 from cluster.remote import places, watch, written
-from cluster.rendering import job_options
+from cluster.rendering import job_options, say_all
 from raymill.console import Console
 from raymill.errors import ResourceError
 from raymill.job_record import new_id
@@ -50,6 +52,7 @@ def _run(
     command = arguments.command
     id = new_id(spec.name, command, datetime.now(UTC))
     order = JobOrder(spec=spec, command=command, options=job_options(arguments, command), id=id)
+    say_all(job_remarks(order, overlay.settings), console)
     jobs.submit(order, overlay)
     console.say(f"submitted {id} to Kubernetes, as the RayJob {order.name} in {jobs.api.namespace}")
     return watch(RayJobSubmission(api=jobs, id=id), spec, command, console)
@@ -68,6 +71,7 @@ def _endpoint(
         digest=champion["digest"],
         run_id=champion["run_id"],
     )
+    say_all(service_remarks(spec, overlay.template), console)
     url = serve(spec, ray_service(spec, model, overlay.template), api, overlay.settings.wait_s, console)
     console.say(f"{spec.name} version {model.version} is served in Kubernetes at {url}")
     console.say(f"next:     kubectl -n {api.namespace} port-forward service/{service_name(spec.name)} {PORT}")

@@ -58,6 +58,14 @@ def job_objects(order: JobOrder, template: RayTemplate, settings: JobSettings) -
     ]
 
 
+def remarks(order: JobOrder, settings: JobSettings) -> list[str]:
+    """What a spec asks for and a job doesn't get here."""
+    if order.spec.priority is None or (settings.queue and order.standing is None):
+        return []
+    why = "a standing cluster has no queue" if order.standing is not None else "the overlay names no queue"
+    return [f"priority: {order.spec.priority} means nothing here, since {why}"]
+
+
 def _ray_job(order: JobOrder, template: RayTemplate, settings: JobSettings, files: JobFiles) -> dict[str, Any]:
     queue, elastic = _queue(order, settings)
     return {

@@ -43,6 +43,11 @@ def is_suspended(ray_job: Object) -> bool:
     )
 
 
+def cluster_of(ray_job: Object) -> str | None:
+    """The name of the Ray cluster that it has now."""
+    return (ray_job.get("status") or {}).get("rayClusterName") or None
+
+
 def is_seen(ray_job: Object) -> bool:
     """Whether an operator has looked at it."""
     return bool((ray_job.get("status") or {}).get("jobDeploymentStatus"))

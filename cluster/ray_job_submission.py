@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.jobs_api import Job
-from cluster.ray_job_status import is_seen, job_of
+from cluster.ray_job_status import cluster_of, is_seen, job_of
 from cluster.ray_jobs import RayJobs
 from cluster.submission import Submission
 from raymill.errors import MachineError, ResourceError
@@ -30,12 +30,15 @@ class RayJobSubmission(Submission):
         """What the job waits for, where that changes, and what its driver prints.
 
         A log that is cut off is read again from its beginning, and so is that of a second pod, since both are copies of
-        the driver's: what was shown is passed over.
+        the driver's: what was shown is passed over. On another cluster, as after Kueue has taken the first, it is
+        another driver's.
         """
-        shown, waited_for, readable, began_s = 0, "", True, time.monotonic()
+        shown, cluster, waited_for, readable, began_s = 0, None, "", True, time.monotonic()
         while True:
             ray_job = self._ray_job()
             ended = job_of(ray_job).has_ended
+            if (now_on := cluster_of(ray_job) or cluster) != cluster:
+                shown, cluster = 0, now_on
             try:
                 for number, line in enumerate(self.api.lines(self.id, follow=not ended) if readable else ()):
                     if number >= shown:

@@ -18,7 +18,7 @@ from cluster.object_names import PART_OF, SPEC, job_name
 from cluster.overlay import Overlay
 from cluster.pod_status import has_started
 from cluster.ray_job import JobOrder, job_objects
-from cluster.ray_job_status import job_of, newest_submitter, quota_of, what_it_waits_for
+from cluster.ray_job_status import cluster_of, job_of, newest_submitter, quota_of, what_it_waits_for
 from cluster.ray_template import CLUSTER
 from cluster.submitter_log import lines_of_the_job
 from raymill.errors import MachineError, RaymillError, ResourceError
@@ -93,7 +93,7 @@ class RayJobs:
     def waits_for(self, ray_job: dict[str, Any]) -> str:
         """What is in the way of a job that doesn't run, or of its workers; nothing where nothing is known."""
         name, uid = ray_job["metadata"]["name"], ray_job["metadata"]["uid"]
-        cluster = (ray_job.get("status") or {}).get("rayClusterName")
+        cluster = cluster_of(ray_job)
         pods = self.api.list("Pod", labels=f"ray.io/cluster={cluster}") if cluster else []
         quota, warnings = "", list[str]()
         with contextlib.suppress(ResourceError):  # Kueue isn't there, or not for this user to see
@@ -125,10 +125,9 @@ class RayJobs:
 
     def _head_of(self, ray_job: dict[str, Any]) -> dict[str, Any] | None:
         """The pod in which a driver runs."""
-        status = ray_job.get("status") or {}
-        if status.get("jobDeploymentStatus") != "Running":
+        if job_of(ray_job).status != "RUNNING":
             return None
-        labels = f"ray.io/cluster={status['rayClusterName']},ray.io/node-type=head"
+        labels = f"ray.io/cluster={cluster_of(ray_job)},ray.io/node-type=head"
         return next(filter(has_started, self.api.list("Pod", labels=labels)), None)
 
     def _submitters(self, id: str) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from cluster.preflight import Ask
 from cluster.ray_template import RayTemplate
 from cluster.session import KEEP_ALIVE_S, serve_settings
 from cluster.worker_groups import CPU_GROUP, WorkerGroup, require_room
-from raymill.spec import Spec
+from raymill.spec import ReplicasSpec, Spec
 
 PORT = 8000
 _LEAST_REPLICAS, _LEAST_PODS = 2, 2
@@ -50,6 +50,21 @@ def ray_service(spec: Spec, model: ServedModel, template: RayTemplate) -> dict[s
             "rayClusterConfig": _cluster(spec, template, group),
         },
     }
+
+
+def remarks(spec: Spec, template: RayTemplate) -> list[str]:
+    """What a spec asks for and an endpoint has otherwise here."""
+    group = next(group for group in template.groups if group.name == CPU_GROUP)
+    asked = spec.serve.replicas
+    least, most, per_pod = replicas_on(group, asked.min, asked.max)
+    found = []
+    if spec.serve.port != PORT:
+        found.append(f"serve.port: {spec.serve.port} is {PORT} here, where the endpoint has an address of its own")
+    if asked not in (ReplicasSpec(), ReplicasSpec(min=least, max=most)):
+        found.append(
+            f"serve.replicas: {least} to {most} here, so that they are on two nodes, with {per_pod} a pod at most"
+        )
+    return found
 
 
 def replicas_on(group: WorkerGroup, least: int, most: int) -> tuple[int, int, int]:

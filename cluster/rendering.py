@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,9 @@ from cluster.output import Output
 from cluster.overlay import Overlay
 from cluster.preflight import require_remote
 from cluster.ray_job import JobOrder, job_objects
+from cluster.ray_job import remarks as job_remarks
 from cluster.ray_service import ray_service
+from cluster.ray_service import remarks as service_remarks
 from cluster.remote import options, places
 from raymill.console import Console
 from raymill.errors import DataError
@@ -28,8 +31,13 @@ def render(arguments: argparse.Namespace, console: Console, output: Output) -> d
     spec = load_spec(arguments.spec, arguments.overrides)
     require_remote(spec, "the Kubernetes cluster", places(arguments))
     overlay = Overlay.build(arguments.overlay)
-    output.text(as_yaml(_objects(spec, arguments, overlay)))
+    output.text(as_yaml(_objects(spec, arguments, overlay, console)))
     return {}
+
+
+def say_all(remarks: Iterable[str], console: Console) -> None:
+    for remark in remarks:
+        console.say(f"WARNING: {remark}")
 
 
 def job_options(arguments: argparse.Namespace, command: str) -> list[str]:
@@ -37,8 +45,9 @@ def job_options(arguments: argparse.Namespace, command: str) -> list[str]:
     return [*(_SERVE_APART if command == "run" else []), *(o for o in options(arguments) if o not in _SERVE_APART)]
 
 
-def _objects(spec: Spec, arguments: argparse.Namespace, overlay: Overlay) -> list[dict[str, Any]]:
+def _objects(spec: Spec, arguments: argparse.Namespace, overlay: Overlay, console: Console) -> list[dict[str, Any]]:
     if arguments.service:
+        say_all(service_remarks(spec, overlay.template), console)
         return [ray_service(spec, _champion(spec), overlay.template)]
     command = arguments.job or "run"
     if arguments.schedule is not None:
@@ -47,6 +56,7 @@ def _objects(spec: Spec, arguments: argparse.Namespace, overlay: Overlay) -> lis
     id = new_id(spec.name, command, datetime.now(UTC))
     chosen = job_options(arguments, command)
     order = JobOrder(spec=spec, command=command, options=chosen, id=id, standing=arguments.cluster)
+    say_all(job_remarks(order, overlay.settings), console)
     return job_objects(order, overlay.template, overlay.settings)
 
 

@@ -11,6 +11,16 @@ _OF_RAY = re.compile(
 )
 
 
+def whole_lines(parts: Iterable[bytes]) -> Iterator[str]:
+    """The lines of what comes in parts; what stands behind the last end of a line is one, too, once all has come."""
+    rest = b""
+    for part in parts:
+        *whole, rest = (rest + part).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip("\r") for line in whole)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
 def lines_of_the_job(lines: Iterable[str], id: str) -> Iterator[str]:
     """The lines that the job itself has printed; Ray repeats the last of them behind its verdict."""
     ended = re.compile(

@@ -90,6 +90,16 @@ def test_a_log_that_is_cut_off_is_gone_on_with_and_so_is_that_of_a_second_pod(
     assert (code, said[1:]) == (0, ["one", "two", "three"])
 
 
+def test_a_job_that_goes_on_elsewhere_is_shown_from_its_beginning(
+    fake: FakeKubernetes, run: Callable[..., Any]
+) -> None:
+    elsewhere = status(jobDeploymentStatus="Running", jobStatus="RUNNING", rayClusterName="far-2")
+    ended = status(jobDeploymentStatus="Complete", jobStatus="SUCCEEDED", rayClusterName="far-2")
+    fake.looks["RayJob"] = [RUNNING, status(jobDeploymentStatus="Suspended"), elsewhere, ended]
+    fake.logs["s-1"] = [["one", "two"], ["one", "two"], ["continues", reported()]]
+    assert run("train")[2][1:] == ["one", "two", "waiting for room in its queue", "continues"]
+
+
 def test_it_is_said_once_what_a_job_waits_for(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
     pod = fake.objects.pop(("Pod", "s-1"))
 

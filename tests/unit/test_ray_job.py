@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.ray_job import JobOrder, job_objects
+from cluster.ray_job import JobOrder, job_objects, remarks
 from cluster.ray_template import RayTemplate
 from raymill.errors import ResourceError
 from tests.ray_clusters import cluster, group, settings, spec_in_a_bucket, template
@@ -127,6 +127,16 @@ def test_a_queue_and_a_priority_are_labels_and_a_scaled_cluster_is_elastic() -> 
 def test_without_a_queue_of_its_own_a_job_has_nothing_of_kueue(rest: dict[str, Any]) -> None:
     metadata = rendered(**rest)[1]["metadata"]
     assert not [key for key in (*metadata["labels"], *metadata["annotations"]) if "kueue" in key]
+
+
+def test_a_priority_that_nobody_heeds_is_said() -> None:
+    def said(queue: str, standing: str | None = None, **changes: Any) -> list[str]:
+        order = JobOrder(spec=spec_in_a_bucket(**changes), command="train", options=[], id=ID, standing=standing)
+        return remarks(order, settings(queue=queue))
+
+    assert said("") == said("team-a", priority="high") == []
+    assert said("", priority="high") == ["priority: high means nothing here, since the overlay names no queue"]
+    assert "standing cluster" in said("team-a", "raymill", priority="high")[0]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve.schema import ServeDeploySchema
 
 from cluster.endpoint_arguments import ServedModel
-from cluster.ray_service import ray_service, replicas_on
+from cluster.ray_service import ray_service, remarks, replicas_on
 from cluster.worker_groups import WorkerGroup
 from raymill.errors import ResourceError
 from serving.app import build
@@ -110,6 +110,16 @@ def test_no_pod_may_have_all_replicas_where_there_is_room_for_a_change(
     found = replicas_on(WorkerGroup.of(group("cpu", "4", pods)), least, most)
     assert found == wanted
     assert pods * found[2] > found[1]  # one replica more than the most, so that a version can be changed
+
+
+def test_what_an_endpoint_has_otherwise_than_its_spec_is_said() -> None:
+    def said(**serve: Any) -> list[str]:
+        return remarks(spec_in_a_bucket(serve=serve), template())
+
+    assert said() == said(replicas={"min": 2, "max": 2}) == []
+    assert said(replicas={"min": 2, "max": 2}, port=8001)[0].startswith("serve.port: 8001 is 8000 here")
+    (line,) = said(replicas={"min": 1, "max": 4})
+    assert line == "serve.replicas: 2 to 4 here, so that they are on two nodes, with 1 a pod at most"
 
 
 def test_replicas_that_the_pods_could_never_hold_are_refused() -> None:

@@ -89,6 +89,12 @@ def test_a_path_of_this_machine_is_refused_in_two_lines(
     assert said.startswith("error: tracking is sqlite:///")
 
 
+def test_what_nobody_heeds_is_said_beside_the_text(built: None, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text, said = rendered(capsys, "breast_cancer", ["--job", "train"], [*ELSEWHERE, "priority=high"])
+    assert (code, kinds(text)) == (0, ["ConfigMap", "RayJob"])
+    assert said == "WARNING: priority: high means nothing here, since the overlay names no queue\n"
+
+
 def test_without_a_champion_there_is_no_service(
     built: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
