@@ -20,7 +20,7 @@ _OF_COMPONENTS = {
         ValidatingAdmissionPolicy raymill-endpoints, ValidatingAdmissionPolicy raymill-images
     """,
     "external-secrets": "ExternalSecret raymill-store, ExternalSecret mlflow-database",
-    "gateway": "Gateway raymill, HTTPRoute raymill, Certificate raymill-endpoints, NetworkPolicy gateway-to-endpoints",
+    "gateway": "Gateway raymill, HTTPRoute raymill, Certificate raymill-endpoints",
     "gcs-fault-tolerance": "StatefulSet redis, Service redis, NetworkPolicy redis",
     "kueue": """
         ClusterQueue raymill, LocalQueue raymill, Cohort raymill, ResourceFlavor raymill, WorkloadPriorityClass low,
