@@ -21,6 +21,7 @@ from tests.k8s.pods import pods, ray_specs
 from tests.repo.house import ROOT
 
 _SHELLS = {"sh", "bash", "/bin/sh", "/bin/bash"}
+_HOLDS = {*_SHELLS, "raymill", "python", "ray", "mlflow"}  # our image
 _NEXT = re.compile(r"\s*(?:&&|\|\||;|\||\n)\s*")
 _BLOCK = re.compile(r"```[a-z]*\n(.*?)```", re.DOTALL)
 _ONLY_A_NAME = re.compile(r"[a-z0-9]+( [a-z0-9]+)*")  # of a command, without what it is about
@@ -43,8 +44,10 @@ def bad_commands(build: Build) -> list[str]:
     problems = []
     for pod in pods(build.objects):
         for container in pod.containers:
+            own = bool(OWN_IMAGE.match(str(container.get("image"))))
             for argv in _of_container(container):
                 problems += [f"{pod.named(container)}: {said}" for said in wrong(argv)]
+                problems += [f"{pod.named(container)}: {argv[0]} isn't in it"] if own and argv[0] not in _HOLDS else []
     for each in build.of_kind("RayJob"):
         problems += [f"{label(each)}: {said}" for said in wrong(shlex.split(each["spec"].get("entrypoint") or ""))]
     for each, spec in ray_specs(build.objects):

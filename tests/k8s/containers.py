@@ -9,25 +9,35 @@ from typing import Any
 from tests.k8s.builds import Build
 from tests.k8s.pods import STANDING, Pod, pods
 from tests.k8s.quantities import number
+from tests.k8s.versions import home_of_image
 
 _TAGGED = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[\w./-]+:(?P<tag>[\w][\w.-]*)(?:@sha256:[0-9a-f]{64})?")
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _MOVING = {"latest", "main", "master", "nightly", "edge", "stable", "dev"}
 OWN_IMAGE = re.compile(r"(.*/)?raymill:.+")
+_EMPTY = {"name", "emptyDir"}
+_WAYS = {"exec", "httpGet", "tcpSocket", "grpc"}
+_PATIENT_S, _SLOW_S = 120, 5
 _KUBERNETES_GRACE_S = 30
 
 
 def writable_roots(build: Build) -> list[str]:
-    """Containers whose root file system can be written, or that have nowhere to write at all."""
+    """Containers whose root file system can be written, or that have nowhere to write what they write."""
     problems = []
     for pod, container in _each(build):
         if (container.get("securityContext") or {}).get("readOnlyRootFilesystem") is not True:
             problems.append(f"{pod.named(container)}: its root file system isn't read-only")
-        elif "/tmp" not in _mounts(container):
-            problems.append(
-                f"{pod.named(container)}: its root file system is read-only, and nothing is mounted at /tmp"
-            )
+        missing = _written(container) - _mounts(container)
+        problems += [f"{pod.named(container)}: nothing is mounted at {place}, which it writes to" for place in missing]
     return problems
+
+
+def _written(container: dict[str, Any]) -> set[str]:
+    """Folders that a container has to be able to write to."""
+    if not OWN_IMAGE.match(str(container.get("image"))):
+        return {"/tmp"}
+    homes = {str(each.get("value")) for each in container.get("env") or () if each["name"] == "HOME"}
+    return {"/tmp", *(homes or {home_of_image()})}
 
 
 def moving_images(build: Build) -> list[str]:
@@ -84,13 +94,32 @@ def unprobed(build: Build) -> list[str]:
     return problems
 
 
+def bad_probes(build: Build) -> list[str]:
+    """Probes that ask nothing, or too much: those that kill a loaded head are what KubeRay's users complain of."""
+    problems = []
+    for pod, container in _each(build):
+        for word in ("livenessProbe", "readinessProbe", "startupProbe"):
+            probe = container.get(word)
+            if probe is not None and len(_WAYS & set(probe)) != 1:
+                problems.append(f"{pod.named(container)}: its {word} asks in no way, or in two")
+        alive = container.get("livenessProbe") or {}
+        patience_s = alive.get("periodSeconds", 10) * alive.get("failureThreshold", 3)
+        if pod.is_of_ray and alive and (patience_s < _PATIENT_S or alive.get("timeoutSeconds", 1) < _SLOW_S):
+            problems.append(f"{pod.named(container)}: it counts as dead after {patience_s} s, or one slow answer")
+    return problems
+
+
 def unbounded_scratch(build: Build) -> list[str]:
     """Scratch volumes that may fill a node, or for whose fill a pod is evicted before they are full."""
     problems = []
     for pod in pods(build.objects):
-        scratch = {v["name"]: v["emptyDir"] or {} for v in pod.spec.get("volumes") or () if "emptyDir" in v}
+        # A volume of no type is an emptyDir.
+        scratch = {v["name"]: v.get("emptyDir") or {} for v in pod.spec.get("volumes") or () if set(v) <= _EMPTY}
         boundless = [name for name, directory in scratch.items() if "sizeLimit" not in directory]
         problems += [f"{pod.where}: the emptyDir {name} has no sizeLimit" for name in boundless]
+        for place in ("/tmp/ray", "/dev/shm") if pod.is_of_ray else ():
+            if place not in _mounts(pod.main[0]):
+                problems.append(f"{pod.where}: KubeRay itself mounts {place}, without a sizeLimit")
         on_disk = sum(number(d.get("sizeLimit", 0)) for d in scratch.values() if d.get("medium") != "Memory")
         limits = [((container.get("resources") or {}).get("limits") or {}) for container in pod.main]
         allowed = sum(number(limit.get("ephemeral-storage", 0)) for limit in limits)

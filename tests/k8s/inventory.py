@@ -39,9 +39,8 @@ def missing(build: Build) -> list[str]:
     parts = [name.partition("/")[2] for name in components() if build.name in (name, ALL_COMPONENTS)]
     wanted = [_BASE, *([] if "managed-database" in parts else ["StatefulSet postgres, Service postgres"])]
     wanted += [_OF_COMPONENTS[part] for part in parts if part in _OF_COMPONENTS]
-    problems = [
-        f"there is no {name}" for text in wanted for name in re.split(r",\s*", text.strip()) if name not in there
-    ]
+    names = [name for text in wanted for name in re.split(r",\s*", text.strip())]
+    problems = [f"there is no {name}" for name in names if name not in there]
     return problems + _unaltered(build, parts) + [f"there is no alert {name}" for name in _unrung(build, parts)]
 
 
@@ -51,18 +50,18 @@ def _unaltered(build: Build, parts: list[str]) -> list[str]:
     groups = {group["groupName"] for group in spec["workerGroupSpecs"]}
     redis = spec.get("gcsFaultToleranceOptions") or {}
     done = {
-        "gpu": {"cpu", "gpu"} <= groups,
+        "gpu": "gpu" in groups,
         "tls": (spec.get("tlsOptions") or {}).get("enabled") is True,
         "gcs-fault-tolerance": "secretKeyRef" in (redis.get("redisPassword") or {}).get("valueFrom", {}),
     }
-    return [f"the component {part} hasn't changed the RayCluster" for part in parts if not done.get(part, True)]
+    undone = [f"the component {part} hasn't changed the RayCluster" for part in parts if not done.get(part, True)]
+    return undone if "cpu" in groups else [*undone, "the RayCluster has no workers cpu"]
 
 
 def _unrung(build: Build, parts: list[str]) -> list[str]:
-    rules = [
-        rule for each in build.of_kind("PrometheusRule") for group in each["spec"]["groups"] for rule in group["rules"]
-    ]
-    return sorted(_ALERTS - {rule.get("alert") for rule in rules}) if "monitoring" in parts else []
+    groups = [group for each in build.of_kind("PrometheusRule") for group in each["spec"]["groups"]]
+    rung = {rule.get("alert") for group in groups for rule in group["rules"]}
+    return sorted(_ALERTS - rung) if "monitoring" in parts else []
 
 
 def public(build: Build) -> list[str]:

@@ -84,8 +84,11 @@ def unclear_clusters(build: Build) -> list[str]:
         if spec.get("suspend"):
             problems.append(f"{label(job)}: it is suspended, which is for Kueue to do")
     for each, spec in ray_specs(build.objects):
-        if each["kind"] != "RayCluster" and "upgradeStrategy" in spec:
+        stands = each["kind"] == "RayCluster"
+        if not stands and "upgradeStrategy" in spec:
             problems.append(f"{label(each)}: upgradeStrategy is refused in a cluster that a RayJob or RayService makes")
+        if stands and not (spec.get("upgradeStrategy") or {}).get("type"):
+            problems.append(f"{label(each)}: without an upgradeStrategy a changed spec does nothing")
     return problems
 
 
@@ -135,6 +138,8 @@ def bad_autoscaling(build: Build) -> list[str]:
             problems.append(f"{label(each)}: enableInTreeAutoscaling isn't true")
         if (spec.get("autoscalerOptions") or {}).get("version") != "v2":
             problems.append(f"{label(each)}: autoscalerOptions.version isn't v2")
+        if not (spec.get("autoscalerOptions") or {}).get("resources"):
+            problems.append(f"{label(each)}: its autoscaler has what KubeRay thinks it needs")
         for group in spec.get("workerGroupSpecs") or ():
             problems += [f"{label(each)}, workers {group['groupName']}: {said}" for said in _bad_group(group)]
         names = [group["groupName"] for group in spec.get("workerGroupSpecs") or ()]
@@ -198,10 +203,15 @@ def unservable(build: Build) -> list[str]:
         ]
         if sum(least) < 2:
             problems.append(f"{label(each)}: it begins with {sum(least)} workers, not two")
-        for pod in (pod for pod in pods([each]) if pod.is_of_ray):
-            has = {each["name"]: each.get("value") for each in pod.main[0].get("env") or ()}
-            missing = sorted(name for name in serve_settings() if name not in has)
-            problems += [f"{pod.where}: it doesn't set {name}" for name in missing]
+    return problems
+
+
+def unsettled(build: Build) -> list[str]:
+    """Ray's nodes that don't set what Serve needs on every one of them, or don't know where the store is."""
+    problems = []
+    for pod in (pod for pod in pods(build.objects) if pod.is_of_ray):
+        has = {each["name"] for each in pod.main[0].get("env") or ()}
+        problems += [f"{pod.where}: it doesn't set {name}" for name in serve_settings() if name not in has]
     return problems
 
 

@@ -9,7 +9,8 @@ from tests.k8s.builds import NAMESPACE, Build, Object, label, walk
 from tests.k8s.pods import pods
 
 _PART_OF = "app.kubernetes.io/part-of"
-_WANTED = (_PART_OF, "app.kubernetes.io/name", "app.kubernetes.io/component")
+_COMPONENT = "app.kubernetes.io/component"
+_WANTED = (_PART_OF, "app.kubernetes.io/name", _COMPONENT)
 LONGEST = {"RayCluster": 53, "RayJob": 47, "RayService": 47, "RayCronJob": 36, "CronJob": 52, "StatefulSet": 52}
 _CLUSTER_WIDE = {
     "Namespace", "ClusterRole", "ClusterRoleBinding", "PriorityClass", "StorageClass", "GatewayClass", "ClusterIssuer",
@@ -54,8 +55,8 @@ def unlabelled(build: Build) -> list[str]:
         problems += [f"{label(each)}: it has no label {key}" for key in missing]
         problems += [f"{label(each)}: the label {said} is none" for said in _bad_values(each)]
     for pod in pods(build.objects):
-        if pod.labels.get(_PART_OF) != "raymill":
-            problems.append(f"{pod.where}: its pods aren't labelled {_PART_OF}: raymill")
+        missing = [key for key in (_PART_OF, _COMPONENT) if not pod.labels.get(key)]
+        problems += [f"{pod.where}: its pods have no label {key}" for key in missing]
     return problems
 
 

@@ -13,6 +13,7 @@ from tests.k8s.pods import Pod, pods, ray_specs
 
 _MADE_BY_THE_CLUSTER = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 _MAKES = re.compile(r"kubectl (?:[-\w=]+ )*?create (secret) (?:generic|tls|docker-registry) (?:[-\w=]+ )*?([\w.-]+)")
+_STORE = "raymill-store"
 _KINDS = {"configMapRef": "ConfigMap", "secretRef": "Secret", "configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
 _BEFORE_AN_ENDPOINT = "-serve-svc"  # which KubeRay makes
 _OF_SERVICES = {"ray.io/cluster", "ray.io/node-type", "ray.io/serve", "ray.io/originated-from-cr-name"}
@@ -29,6 +30,18 @@ def dangling(build: Build) -> list[str]:
         for kind, name in _named(pod):
             if (kind, name) not in there:
                 problems.append(f"{pod.where}: there is no {kind} {name}, and k8s/README.md doesn't make one")
+    return problems
+
+
+def storeless(build: Build) -> list[str]:
+    """Pods that read or write the store and don't get its place and its keys."""
+    problems = []
+    for pod in pods(build.objects):
+        mains = [container for container in pod.main if container["name"] != "autoscaler"]
+        if pod.is_of_ray or pod.owner["kind"] == "CronJob" or pod.owner["metadata"]["name"] == "mlflow":
+            for word, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
+                names = {(e.get(word) or {}).get("name") for c in mains for e in c.get("envFrom") or ()}
+                problems += [] if _STORE in names else [f"{pod.where}: it gets no {kind} {_STORE}"]
     return problems
 
 

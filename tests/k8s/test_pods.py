@@ -37,6 +37,10 @@ def test_whatever_runs_for_long_is_asked_whether_it_lives_and_is_ready() -> None
     assert problems(containers.unprobed) == {}
 
 
+def test_probes_ask_something_and_bear_with_a_loaded_head() -> None:
+    assert problems(containers.bad_probes) == {}
+
+
 def test_every_scratch_volume_is_bounded() -> None:
     assert problems(containers.unbounded_scratch) == {}
 

@@ -10,6 +10,10 @@ def test_every_config_secret_claim_and_account_is_there_or_made_by_the_user() ->
     assert problems(references.dangling) == {}
 
 
+def test_whoever_needs_the_store_gets_its_place_and_its_keys() -> None:
+    assert problems(references.storeless) == {}
+
+
 def test_every_key_that_is_asked_for_is_there() -> None:
     assert problems(references.missing_keys) == {}
 

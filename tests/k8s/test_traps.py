@@ -26,6 +26,10 @@ def test_an_endpoint_has_an_application_of_ours_two_replicas_on_two_nodes_and_it
     assert problems(kuberay.unservable) == {}
 
 
+def test_every_node_sets_what_serve_needs_on_it() -> None:
+    assert problems(kuberay.unsettled) == {}
+
+
 def test_trap_6_a_job_ends_and_its_cluster_with_it() -> None:
     assert problems(kuberay.endless_jobs) == {}
 

@@ -59,6 +59,12 @@ def python_of_image() -> str:
     return found[1]
 
 
+def home_of_image() -> str:
+    found = re.search(r"\bHOME=(\S+)", DOCKERFILE.read_text(encoding="utf-8"))
+    assert found, "the Dockerfile sets no HOME"
+    return found[1]
+
+
 def arguments() -> dict[str, str]:
     """The build arguments of the Dockerfile that have a value."""
     return dict(_ARGUMENT.findall(DOCKERFILE.read_text(encoding="utf-8")))
