@@ -109,7 +109,8 @@ class KubernetesApi:
                 _preload_content=False,
             )
             process.run_forever(timeout=within_s)
-            said, code = process.read_all(), process.returncode
+            code = process.returncode  # first: reading all forgets it
+            said = process.read_all()
         except Exception as error:  # the package raises what its WebSocket does, or fails on that
             raise ResourceError(
                 _refusal(f"to run a command in {pod}", error), "Ask for `create` on pods/exec."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import threading
 import urllib.parse
@@ -14,12 +16,16 @@ from typing import Any
 
 import yaml
 
+_WEBSOCKET = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 UID = {"uid": "u", "creationTimestamp": "2026-11-26T12:00:00Z"}
 
 
 @dataclass
 class ApiServer:
-    """`objects` by path; `asked` is (method, path, query, content type); `failing` are answers given first."""
+    """`objects` by path; `asked` is (method, path, query, content type); `failing` are answers given first.
+
+    `runs` is what a command in a pod prints, and the status that it ends with; None where none may be run.
+    """
 
     port: int = 0
     objects: dict[str, Any] = field(default_factory=dict)
@@ -28,6 +34,7 @@ class ApiServer:
     failing: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     log: list[bytes] = field(default_factory=list)
     cuts_the_log: bool = False
+    runs: tuple[str, dict[str, Any]] | None = None
 
     def kubeconfig(self, folder: Path, **context: str) -> Path:
         """A user's configuration for it, with a token."""
@@ -64,6 +71,8 @@ def api_server() -> Iterator[ApiServer]:
             assert self.headers["authorization"] == "Bearer secret"
             if server.failing:
                 self._json(*server.failing.pop(0))
+            elif url.path.endswith("/exec") and server.runs is not None:
+                self._run(*server.runs)
             elif url.path.endswith("/log"):
                 self._log()
             elif self.command == "PATCH":
@@ -86,6 +95,20 @@ def api_server() -> Iterator[ApiServer]:
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def _run(self, said: str, status: dict[str, Any]) -> None:
+            """Over a WebSocket: each message begins with its channel, 1 for output and 3 for how it ended."""
+            key = f"{self.headers['sec-websocket-key']}{_WEBSOCKET}".encode()
+            self.send_response(101)
+            self.send_header("upgrade", "websocket")
+            self.send_header("connection", "upgrade")
+            self.send_header("sec-websocket-protocol", "v4.channel.k8s.io")
+            self.send_header("sec-websocket-accept", base64.b64encode(hashlib.sha1(key).digest()).decode())
+            self.end_headers()
+            for message in (b"\x01" + said.encode(), b"\x03" + json.dumps(status).encode()):
+                self.wfile.write(b"\x82" + bytes([126]) + len(message).to_bytes(2, "big") + message)
+            self.wfile.write(b"\x88\x02\x03\xe8")
+            self.close_connection = True
 
         def _log(self) -> None:
             self.send_response(200)

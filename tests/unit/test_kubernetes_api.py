@@ -173,6 +173,16 @@ def test_in_a_pod_its_own_account_and_namespace_count(
     assert (KubernetesApi.connect().namespace, loaded) == ("team-b", [1])
 
 
+def test_a_command_in_a_pod_is_run_and_its_end_is_its_own(api: KubernetesApi, server: ApiServer) -> None:
+    server.runs = ("Attempting to stop job 'a'", {"status": "Success"})
+    assert api.execute("p", "ray-head", ["ray", "job"], 5) == "Attempting to stop job 'a'"
+    assert server.asked[0][1] == f"{CORE}/pods/p/exec"
+    failed = {"status": "Failure", "details": {"causes": [{"reason": "ExitCode", "message": "1"}]}}
+    server.runs = ("Job 'a' does not exist", failed)
+    with pytest.raises(ResourceError, match="ray in p ended with exit code 1: Job 'a' does not exist"):
+        api.execute("p", "ray-head", ["ray", "job"], 5)
+
+
 def test_a_command_that_may_not_be_run_is_a_refusal(api: KubernetesApi, server: ApiServer) -> None:
     with pytest.raises(ResourceError, match="Kubernetes refuses to run a command in p: Handshake status 404"):
         api.execute("p", "ray-head", ["ray"], 1)
