@@ -1,109 +1,113 @@
-"""Leaving: what the node of a pod does before the pod goes. Its preStop hook runs `python -m cluster.leaving SECONDS`.
+"""Leaving: what a node does before its pod goes. The pod's preStop hook runs `python -m cluster.leaving ROLE SECONDS`.
 
 At SIGTERM, which comes when the hook has ended, Ray ends with all that runs on it. So before that
 
-    drivers here        get SIGTERM: a training writes a checkpoint, and its record says that it was stopped
-    the head            gets Ray's notice that the node will be taken away: ranks and replicas move to other nodes
+    a head      asks its jobs to end, as `ray job stop` does: a training writes a checkpoint, and its record says so
+    a worker    is announced to the head as a node that will be taken away: ranks and replicas move to others
 
-and the hook waits until both are gone, or for SECONDS. A head is not drained: it waits for its drivers alone.
+and the hook waits until that is done, or for SECONDS. Jobs are asked by Ray and not by a signal of ours, since Ray asks
+each one once: whoever deletes a RayJob has asked already, and a second SIGTERM costs a job its checkpoint.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import psutil
+from cluster.jobs_api import JobsApi
+from raymill.errors import MachineError, ResourceError
 
-_POD = "RAY_CLOUD_INSTANCE_ID"  # the pod's name, from KubeRay; Ray hands it on to all that it starts
+_DASHBOARD = "http://127.0.0.1:8265"
+_POD = "RAY_CLOUD_INSTANCE_ID"  # its name, from KubeRay
 _ANSWERS_WITHIN_S = 10.0
 _POLL_S = 0.5
 
 
-class Head(Protocol):
-    """What a node may ask of the head of its cluster."""
+class Guest(Protocol):
+    """What lives on a node and needs time to leave it."""
 
-    def announce(self, pod: str, within_s: float) -> bool:
-        """Says that the pod's node goes; False where it may not be drained, or is gone already."""
+    def ask(self, within_s: float) -> None:
+        """Asks it to go."""
 
-    def knows(self, pod: str) -> bool:
-        """Whether the pod's node is still part of the cluster."""
-
-
-class Driver(Protocol):
-    """The process of a job's command."""
-
-    def terminate(self) -> None: ...
-
-    def is_running(self) -> bool: ...
+    def is_there(self) -> bool:
+        """Whether it still is there, as far as anybody knows."""
 
 
 def leave(
-    pod: str,
-    head: Head,
-    drivers: Sequence[Driver],
+    guest: Guest,
     within_s: float,
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Ends the drivers, announces the node's end, and returns when both have come or the time is over."""
+    """Asks and waits, but for no longer than it may."""
     until_s = clock() + within_s
-    for driver in drivers:
-        driver.terminate()
-    drained = head.announce(pod, within_s)
-    while clock() < until_s and (any(each.is_running() for each in drivers) or (drained and head.knows(pod))):
+    guest.ask(within_s)
+    while clock() < until_s and guest.is_there():
         pause(_POLL_S)
 
 
-class RayHead:
-    """The head at an address, asked by Ray's own client. One that doesn't answer drains nobody and knows nobody."""
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The jobs whose drivers are on this head. A dashboard that doesn't answer has none."""
 
-    def __init__(self, address: str, connect: Callable[[str], Any] | None = None) -> None:
-        self._address, self._connect = address, connect or _connected
+    api: JobsApi
 
-    def announce(self, pod: str, within_s: float) -> bool:
+    def ask(self, within_s: float) -> None:
+        for id in self._running():
+            _answered(lambda id=id: self.api.stop(id))
+
+    def is_there(self) -> bool:
+        return bool(self._running())
+
+    def _running(self) -> list[str]:
+        jobs = _answered(self.api.jobs) or []
+        return [job.id for job in jobs if not job.has_ended]
+
+
+class Node:
+    """The node of this pod, as the head of its cluster knows it. A head that doesn't answer knows no node."""
+
+    def __init__(self, pod: str, address: str, connect: Callable[[str], Any] | None = None) -> None:
+        self._pod, self._address, self._connect = pod, address, connect or _connected
+
+    def ask(self, within_s: float) -> None:
         from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
-        why = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"), f"The pod {pod} is deleted."
+        why = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"), f"The pod {self._pod} is deleted."
         by_ms = int((time.time() + within_s) * 1000)
+        for id in self._ids():
+            _answered(lambda id=id: self._client.drain_node(id, *why, by_ms))
 
-        def announced() -> bool:
-            return any(self._client.drain_node(node_id, *why, by_ms)[0] for node_id in self._nodes(pod))
-
-        return _answer(announced)
-
-    def knows(self, pod: str) -> bool:
-        return _answer(lambda: bool(self._nodes(pod)))
+    def is_there(self) -> bool:
+        return bool(self._ids())
 
     @functools.cached_property
     def _client(self) -> Any:
         return self._connect(self._address)
 
-    def _nodes(self, pod: str) -> list[str]:
-        """The ids of the pod's living nodes, but for a head: one, or none."""
+    def _ids(self) -> list[str]:
+        """The pod's living nodes: one, or none."""
         from ray.core.generated.gcs_pb2 import GcsNodeInfo
 
-        found = self._client.get_all_node_info(timeout=_ANSWERS_WITHIN_S)
+        found = _answered(lambda: self._client.get_all_node_info(timeout=_ANSWERS_WITHIN_S)) or {}
         return [
-            node_id.hex()
-            for node_id, node in found.items()
-            if node.instance_id == pod and node.state == GcsNodeInfo.ALIVE and not node.is_head_node
+            id.hex() for id, node in found.items() if node.instance_id == self._pod and node.state == GcsNodeInfo.ALIVE
         ]
 
 
-def _answer(ask: Callable[[], bool]) -> bool:
-    """What the head answers; no, where it doesn't."""
+def _answered(ask: Callable[[], Any]) -> Any:
+    """What an answer is, or None where there is none: there is nobody to tell, and the pod goes anyway."""
     from ray.exceptions import RayError
 
     try:
         return ask()
-    except (RayError, RuntimeError):  # the second, where not even a connection is made
-        return False
+    except (RayError, RuntimeError, MachineError, ResourceError):
+        return None
 
 
 def _connected(address: str) -> Any:
@@ -112,29 +116,13 @@ def _connected(address: str) -> Any:
     return GcsClient(address=address)
 
 
-def drivers_of(pod: str) -> list[psutil.Process]:
-    """The processes in a pod that run a job of ours."""
-    return [process for process in psutil.process_iter() if _runs_a_job(process) and _is_in(process, pod)]
-
-
-def _runs_a_job(process: psutil.Process) -> bool:
-    try:
-        words = process.cmdline()
-    except psutil.Error:
-        return False
-    return any(option == "-m" and name.startswith("jobs.") for option, name in itertools.pairwise(words))
-
-
-def _is_in(process: psutil.Process, pod: str) -> bool:
-    try:
-        return process.environ().get(_POD) == pod
-    except psutil.Error:
-        return False
-
-
 def main() -> None:
-    pod = os.environ[_POD]
-    leave(pod, RayHead(os.environ["RAY_ADDRESS"]), drivers_of(pod), float(sys.argv[1]))
+    role, within_s = sys.argv[1], float(sys.argv[2])
+    guests: dict[str, Callable[[], Guest]] = {
+        "head": lambda: Jobs(JobsApi(_DASHBOARD, patience_s=_ANSWERS_WITHIN_S)),
+        "worker": lambda: Node(os.environ[_POD], os.environ["RAY_ADDRESS"]),
+    }
+    leave(guests[role](), within_s)
 
 
 if __name__ == "__main__":
