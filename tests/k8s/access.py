@@ -30,6 +30,8 @@ def needless_tokens(build: Build) -> list[str]:
     for pod in pods(build.objects):
         account = _account(pod)
         mounted = pod.spec.get("automountServiceAccountToken")
+        if account == "default":
+            problems.append(f"{pod.where}: it has no account of its own")
         if account not in HOLDS_A_TOKEN and mounted is not False:
             problems.append(f"{pod.where}: automountServiceAccountToken isn't false")
         if account in HOLDS_A_TOKEN and not _may_use(pod, account):

@@ -101,6 +101,8 @@ def wrong(argv: Sequence[str]) -> list[str]:
             return _unparsed(rest)
         case ["python" | "python3", "-m", module, *rest]:
             return _unrun(module, rest)
+        case ["python" | "python3", first, *_] if first not in ("-m", "-c"):
+            return [f"python is to run the file {first}"]
         case ["kubectl", *rest]:
             return _missing_paths(rest)
         case [("ray" | "mlflow") as program, command, *rest]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.k8s.builds import Build
+from tests.k8s.builds import Build, label
 from tests.k8s.pods import STANDING, Pod, pods
 from tests.k8s.quantities import number
 from tests.k8s.versions import home_of_image
@@ -129,7 +129,7 @@ def unbounded_scratch(build: Build) -> list[str]:
 
 
 def said_twice(build: Build) -> list[str]:
-    """Variables, ports and mounts that a container names twice, of which the API server warns or which it refuses."""
+    """Variables, ports and mounts that a container names twice, and variables without a value."""
     problems = []
     for pod, container in _each(build):
         for word, keys in (
@@ -139,6 +139,20 @@ def said_twice(build: Build) -> list[str]:
         ):
             had = [tuple(each.get(key) for key in keys) for each in container.get(word) or ()]
             problems += [f"{pod.named(container)}: {word}: {key[0]} twice" for key in set(had) if had.count(key) > 1]
+        empty = [each["name"] for each in container.get("env") or () if not ({"value", "valueFrom"} & set(each))]
+        problems += [f"{pod.named(container)}: {name} has no value" for name in empty]
+    return problems
+
+
+def unsized_claims(build: Build) -> list[str]:
+    """Claims that say nothing of their size, or of who may mount them."""
+    problems = []
+    for each in build.of_kind("StatefulSet"):
+        for claim in each["spec"].get("volumeClaimTemplates") or ():
+            spec = claim.get("spec") or {}
+            sized = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+            if not sized or not spec.get("accessModes"):
+                problems.append(f"{label(each)}: its claim {claim['metadata']['name']} has no size or no access mode")
     return problems
 
 

@@ -87,7 +87,48 @@ def loose_budgets(build: Build) -> list[str]:
 
 def _keeps(budget: Object) -> bool:
     spec: dict[str, Any] = budget["spec"]
-    return bool(spec.get("minAvailable")) or "maxUnavailable" in spec
+    selector = spec.get("selector") or {}
+    picks = selector.get("matchLabels") or selector.get("matchExpressions")
+    return bool(picks and (spec.get("minAvailable") or "maxUnavailable" in spec))
+
+
+def blind_monitors(build: Build) -> list[str]:
+    """Monitors that look at nothing, or at whatever is there."""
+    problems = []
+    for each in build.of_kind("PodMonitor", "ServiceMonitor"):
+        if not each["spec"].get("podMetricsEndpoints") and not each["spec"].get("endpoints"):
+            problems.append(f"{label(each)}: it asks for no metrics")
+        if not (each["spec"]["selector"].get("matchLabels") or each["spec"]["selector"].get("matchExpressions")):
+            problems.append(f"{label(each)}: it looks at every pod")
+    return problems
+
+
+def selfish_queues(build: Build) -> list[str]:
+    """Queues that lend nothing, give nothing back, or are open to all namespaces."""
+    problems = []
+    for each in build.of_kind("ClusterQueue"):
+        wanted = ("cohortName", "preemption", "namespaceSelector", "resourceGroups")
+        problems += [f"{label(each)}: it has no {word}" for word in wanted if not each["spec"].get(word)]
+    return problems
+
+
+def dead_ends(build: Build) -> list[str]:
+    """Gateways and routes without a name, a certificate or somewhere to go."""
+    problems = []
+    certificates = {
+        each["spec"]["secretName"]: each["spec"].get("dnsNames") or [] for each in build.of_kind("Certificate")
+    }
+    for each in build.of_kind("Gateway"):
+        for listener in each["spec"]["listeners"]:
+            names = [ref["name"] for ref in (listener.get("tls") or {}).get("certificateRefs") or ()]
+            if not any(listener.get("hostname") in certificates.get(name, ()) for name in names):
+                problems.append(f"{label(each)}: no certificate is for the host of its listener {listener['name']}")
+    for each in build.of_kind("HTTPRoute"):
+        rules = each["spec"].get("rules") or ()
+        whole = all(rule.get("backendRefs") and rule.get("matches") for rule in rules)
+        if not (rules and whole and each["spec"].get("parentRefs") and each["spec"].get("hostnames")):
+            problems.append(f"{label(each)}: it lacks a host, a Gateway, a path or a Service")
+    return problems
 
 
 def unmigrated(build: Build) -> list[str]:

@@ -19,8 +19,10 @@ from tests.k8s.builds import Build, Object, label, words_of
 from tests.k8s.pods import HEAD, WORKER, Pod, pods, ray_specs
 from tests.k8s.quantities import number
 from tests.k8s.quota import asked, count
+from tests.k8s.settings import NAME as SETTINGS
 
 _GIB = 1024.0**3
+_SIZED = ("RAY_SERVE_HAPROXY_NBTHREAD",)  # it goes by the CPUs of a pod
 _DEFAULT_STORE = 0.3  # of a node's memory, by `ray start`
 _HEAD_NEEDS_BYTES = 4 * _GIB
 _SUBMISSION = "K8sJobMode"
@@ -143,6 +145,7 @@ def bad_autoscaling(build: Build) -> list[str]:
         for group in spec.get("workerGroupSpecs") or ():
             problems += [f"{label(each)}, workers {group['groupName']}: {said}" for said in _bad_group(group)]
         names = [group["groupName"] for group in spec.get("workerGroupSpecs") or ()]
+        problems += [] if names else [f"{label(each)}: it has no workers"]
         problems += [f"{label(each)}: two groups are called {name}" for name in set(names) if names.count(name) > 1]
     return problems
 
@@ -210,8 +213,11 @@ def unsettled(build: Build) -> list[str]:
     """Ray's nodes that don't set what Serve needs on every one of them, or don't know where the store is."""
     problems = []
     for pod in (pod for pod in pods(build.objects) if pod.is_of_ray):
-        has = {each["name"] for each in pod.main[0].get("env") or ()}
-        problems += [f"{pod.where}: it doesn't set {name}" for name in serve_settings() if name not in has]
+        has = {each["name"]: each.get("value") for each in pod.main[0].get("env") or ()}
+        wrong = [
+            n for n, value in serve_settings().items() if has.get(n) != value and (n not in _SIZED or n not in has)
+        ]
+        problems += [f"{pod.where}: {name} is {has.get(name)}" for name in wrong]
     return problems
 
 
@@ -232,8 +238,11 @@ def _bad_application(application: dict[str, Any], on_one_machine: bool) -> Itera
 
 def _spread(pod: Pod) -> bool:
     rules = pod.spec.get("topologySpreadConstraints") or ()
-    apart = (pod.spec.get("affinity") or {}).get("podAntiAffinity")
-    return bool(apart) or any(rule["topologyKey"] == "kubernetes.io/hostname" for rule in rules)
+    apart = ((pod.spec.get("affinity") or {}).get("podAntiAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    )
+    hard = [rule for rule in rules if rule["whenUnsatisfiable"] == "DoNotSchedule" and "labelSelector" in rule]
+    return bool(apart) or any(rule["topologyKey"] == "kubernetes.io/hostname" for rule in hard)
 
 
 def small_nodes(build: Build) -> list[str]:
@@ -271,6 +280,8 @@ def unfit_for_queues(build: Build) -> list[str]:
         metadata = job["metadata"]
         queue = (metadata.get("labels") or {}).get("kueue.x-k8s.io/queue-name")
         if queue is None:
+            if "clusterSelector" not in spec and _queue_of(build):
+                problems.append(f"{label(job)}: it goes past the queue {_queue_of(build)}")
             continue
         if "clusterSelector" in spec:
             problems.append(f"{label(job)}: a job on a standing cluster can't be queued")
@@ -283,6 +294,12 @@ def unfit_for_queues(build: Build) -> list[str]:
                     f"{label(job)}: it wants {amount:g} of {resource}, the queue {queue} has {given.get(resource)}"
                 )
     return problems
+
+
+def _queue_of(build: Build) -> str:
+    """The queue that the settings send jobs to, or nothing."""
+    maps = {each["metadata"]["name"]: each.get("data") or {} for each in build.there if each["kind"] == "ConfigMap"}
+    return str(maps.get(SETTINGS, {}).get("queue", ""))
 
 
 def _wanted(job: Object) -> dict[str, float]:

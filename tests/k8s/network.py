@@ -24,6 +24,7 @@ class End:
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     namespace: str = NAMESPACE
+    space_labels: Mapping[str, str] = field(default_factory=dict)
     address: str | None = None
     ports: Mapping[str, int] = field(default_factory=dict)
 
@@ -39,6 +40,11 @@ API_SERVER = End(name="the API server", address="172.18.0.2", namespace="")
 INTERNET = End(name="the internet", address="93.184.215.14", namespace="")
 METADATA = End(name="the cloud's metadata service", address="169.254.169.254", namespace="")
 STRANGER = End(name="a stranger's pod", namespace="elsewhere", labels={"app": "stranger"})
+ASKER = End(name="who may ask endpoints", namespace="shop", space_labels={"raymill/asks-endpoints": "yes"})
+IMPOSTORS = tuple(
+    End(name=f"another pod in {space}", namespace=space, labels={"app": "other"})
+    for space in ("kuberay-operator", "monitoring")
+)
 NEIGHBOUR = End(name="an unknown pod in the namespace", labels={"app": "stranger"})
 
 Flow = tuple[End, End, int, str]
@@ -48,6 +54,9 @@ def open_by_default(build: Build) -> list[str]:
     """Namespaces in which a pod that no other policy names may reach, and be reached."""
     if not build.is_whole:
         return []
+    policies = [each["spec"] for each in build.of_kind("NetworkPolicy")]
+    if {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} not in policies:
+        return ["no policy denies both ways to all pods"]
     nobody = End(name="a pod that nobody has thought of", labels={})
     ways = {"Ingress": _allowed(build, STRANGER, nobody, 80), "Egress": _allowed(build, nobody, INTERNET, 443)}
     return [f"{nobody.name} is open to {way}" for way, is_open in ways.items() if is_open]
@@ -72,6 +81,7 @@ def needed(build: Build) -> Iterator[Flow]:
         yield from ((submitter, head, 8265, "TCP") for submitter in ends[SUBMITTER])
         if head.labels.get("ray.io/serve"):
             yield OPERATOR, head, 8000, "TCP"
+    yield from ((ASKER, end, 8000, "TCP") for end in (*heads, *workers) if end.labels.get("ray.io/serve"))
     for worker in workers:
         yield PROMETHEUS, worker, 8080, "TCP"
         for head in (head for head in heads if head.labels["ray.io/cluster"] == worker.labels["ray.io/cluster"]):
@@ -83,6 +93,10 @@ def needed(build: Build) -> Iterator[Flow]:
         if "launcher" in end.name:
             yield from ((end, API_SERVER, port, "TCP") for port in (443, 6443))
     yield from _needed_services(build, ends)
+    for monitor in (each["spec"] for each in build.of_kind("PodMonitor")):
+        for end in (end for end in (*heads, *workers) if selects(monitor["selector"], end.labels)):
+            ports = [end.ports.get(str(each.get("port"))) for each in monitor["podMetricsEndpoints"]]
+            yield from ((PROMETHEUS, end, port, "TCP") for port in ports if port)
 
 
 def _needed_services(build: Build, ends: Mapping[str, Sequence[End]]) -> Iterator[Flow]:
@@ -100,7 +114,15 @@ def _needed_services(build: Build, ends: Mapping[str, Sequence[End]]) -> Iterato
 def unwanted(build: Build) -> Iterator[Flow]:
     ends = _ends(build)
     tracker, database, redis = (_standing(build, port) for port in (5000, 5432, 6379))
-    for stranger in (STRANGER, NEIGHBOUR):
+    everybody = [end for found in ends.values() for end in found]
+    yield from ((end, METADATA, 80, "TCP") for end in everybody)
+    yield from ((end, INTERNET, port, "TCP") for end in everybody for port in (22, 53, 80, 25))
+    yield from ((end, STRANGER, 8080, "TCP") for end in everybody)
+    yield from ((mlflow, each, 22, "TCP") for mlflow in tracker for each in database)
+    yield from ((end, each, 22, "TCP") for end in (*ends[HEAD], *ends[WORKER]) for each in (*tracker, *redis))
+    yield from ((end, head, 6379, "TCP") for end in ends[SUBMITTER] for head in ends[HEAD])
+    for stranger in (STRANGER, NEIGHBOUR, *IMPOSTORS):
+        yield from ((stranger, end, 8000, "TCP") for end in (*ends[HEAD], *ends[WORKER]))
         yield from ((stranger, head, port, "TCP") for head in ends[HEAD] for port in (6379, 8265, 10001, 10012, 52365))
         yield from ((stranger, worker, port, "TCP") for worker in ends[WORKER] for port in (10012, 52365, 8080))
         yield from ((stranger, each, 5000, "TCP") for each in tracker)
@@ -185,7 +207,8 @@ def _is_peer(peer: dict[str, Any], end: End) -> bool:
     if end.address is not None:
         return False
     by_namespace = "namespaceSelector" in peer
-    within = selects(peer["namespaceSelector"], {_NAME: end.namespace}) if by_namespace else end.is_ours
+    of_space = {_NAME: end.namespace, **end.space_labels}
+    within = selects(peer["namespaceSelector"], of_space) if by_namespace else end.is_ours
     return within and ("podSelector" not in peer or selects(peer["podSelector"], end.labels))
 
 

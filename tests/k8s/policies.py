@@ -42,6 +42,9 @@ def toothless(build: Build) -> list[str]:
     for policy in build.of_kind("ValidatingAdmissionPolicy"):
         if not _denies(build.objects, policy):
             problems.append(f"{label(policy)}: no binding of it denies in the namespace {NAMESPACE}")
+        bound = [b["spec"] for b in build.of_kind("ValidatingAdmissionPolicyBinding") if _binds(b, policy)]
+        if not all((spec.get("matchResources") or {}).get("namespaceSelector") for spec in bound):
+            problems.append(f"{label(policy)}: it judges the namespaces of others")
         if policy["spec"].get("failurePolicy", "Fail") != "Fail":
             problems.append(f"{label(policy)}: what it fails on passes")
         for rule in policy["spec"]["validations"]:
@@ -67,6 +70,10 @@ def _denies(objects: Sequence[Object], policy: Object) -> bool:
     chosen = [(spec.get("matchResources") or {}).get("namespaceSelector") for spec in own if _is_deny(spec)]
     over = policy["spec"]["matchConstraints"].get("namespaceSelector")
     return selects(over, labels) and any(selects(selector, labels) for selector in chosen)
+
+
+def _binds(binding: Object, policy: Object) -> bool:
+    return bool(binding["spec"]["policyName"] == policy["metadata"]["name"])
 
 
 def _is_deny(binding: dict[str, Any]) -> bool:

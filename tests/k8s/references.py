@@ -179,8 +179,8 @@ def _named(pod: Pod) -> Iterator[Named]:
 def _of_volume(volume: dict[str, Any]) -> Iterator[Named]:
     for word, kind, key in (("configMap", "ConfigMap", "name"), ("secret", "Secret", "secretName")):
         source = volume.get(word)
-        if source and not source.get("optional"):
-            yield kind, source.get(key) or source["name"]
+        if source is not None and not source.get("optional"):
+            yield kind, str(source.get(key))
     if claim := volume.get("persistentVolumeClaim"):
         yield "PersistentVolumeClaim", claim["claimName"]
 

@@ -43,6 +43,18 @@ def test_every_budget_keeps_something() -> None:
     assert problems(inventory.loose_budgets) == {}
 
 
+def test_every_monitor_looks_at_something() -> None:
+    assert problems(inventory.blind_monitors) == {}
+
+
+def test_queues_share_and_preempt() -> None:
+    assert problems(inventory.selfish_queues) == {}
+
+
+def test_a_gateway_has_a_certificate_and_its_routes_lead_somewhere() -> None:
+    assert problems(inventory.dead_ends) == {}
+
+
 def test_mlflows_tables_are_brought_to_its_version_before_it_starts() -> None:
     assert problems(inventory.unmigrated) == {}
 

@@ -49,6 +49,10 @@ def test_nothing_is_named_twice_in_a_container() -> None:
     assert problems(containers.said_twice) == {}
 
 
+def test_every_claim_has_a_size() -> None:
+    assert problems(containers.unsized_claims) == {}
+
+
 def test_replicas_are_spread_over_nodes() -> None:
     assert problems(containers.unspread) == {}
 

@@ -37,6 +37,14 @@ def test_a_bad_manifest_is_refused_for_the_reason_that_it_names(path: Path) -> N
     assert any(claim(path)["message"] in refusal.message for refusal in found), found
 
 
+def test_a_change_is_judged_as_well_but_for_what_is_leaving() -> None:
+    for path in BAD:
+        bad = document(path)
+        assert policies.refusals(ours_of_all(), bad, "UPDATE"), path.stem
+        leaving = {**bad, "metadata": {**bad["metadata"], "deletionTimestamp": "2026-11-26T12:00:00Z"}}
+        assert not policies.refusals(ours_of_all(), leaving, "UPDATE"), path.stem
+
+
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
 def test_a_bad_manifest_is_one_that_the_api_server_would_take(path: Path, known: crds.Crds) -> None:
     alone = Build(name=path.stem, objects=(document(path),))

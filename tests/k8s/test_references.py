@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.k8s import builds, naming, patches, quota, references, settings
+from tests.k8s import builds, handing_over, naming, patches, quota, references, settings
 from tests.k8s.builds import problems
 
 
@@ -12,6 +12,18 @@ def test_every_config_secret_claim_and_account_is_there_or_made_by_the_user() ->
 
 def test_whoever_needs_the_store_gets_its_place_and_its_keys() -> None:
     assert problems(references.storeless) == {}
+
+
+def test_a_job_and_a_schedule_find_their_spec_where_they_look_for_it() -> None:
+    assert problems(handing_over.lost_files) == {}
+
+
+def test_kuberay_and_raymill_know_a_job_by_the_same_id() -> None:
+    assert problems(handing_over.unlike_ids) == {}
+
+
+def test_a_schedule_starts_one_job_at_a_time_and_once() -> None:
+    assert problems(handing_over.loose_schedules) == {}
 
 
 def test_every_key_that_is_asked_for_is_there() -> None:
