@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.k8s.builds import Build, label
-from tests.k8s.pods import STANDING, Pod, pods
+from tests.k8s.pods import HEAD, STANDING, Pod, pods
 from tests.k8s.quantities import number
 from tests.k8s.versions import home_of_image
 
@@ -102,6 +102,8 @@ def bad_probes(build: Build) -> list[str]:
             probe = container.get(word)
             if probe is not None and len(_WAYS & set(probe)) != 1:
                 problems.append(f"{pod.named(container)}: its {word} asks in no way, or in two")
+            elif "exec" in (probe or {}) and not (probe["exec"] or {}).get("command"):
+                problems.append(f"{pod.named(container)}: its {word} runs nothing")
         alive = container.get("livenessProbe") or {}
         patience_s = alive.get("periodSeconds", 10) * alive.get("failureThreshold", 3)
         if pod.is_of_ray and alive and (patience_s < _PATIENT_S or alive.get("timeoutSeconds", 1) < _SLOW_S):
@@ -171,7 +173,8 @@ def undrained(build: Build) -> list[str]:
     for pod in (pod for pod in pods(build.objects) if pod.is_of_ray):
         grace_s = pod.spec.get("terminationGracePeriodSeconds") or _KUBERNETES_GRACE_S
         hook = (((pod.main[0].get("lifecycle") or {}).get("preStop") or {}).get("exec") or {}).get("command") or ["0"]
-        if not str(hook[-1]).isdigit() or not 0 < int(hook[-1]) < grace_s:
+        role = "head" if pod.role == HEAD else "worker"
+        if hook[:-1] != ["python", "-m", "cluster.leaving", role] or not 0 < float(hook[-1]) < grace_s:
             problems.append(f"{pod.where}: its hook {hook} isn't one that ends within the {grace_s} s of its grace")
     return problems
 

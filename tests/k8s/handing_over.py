@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from cluster.object_names import COMMAND, SPEC
+from cluster.object_names import JOB_ID as KEPT_ID
 from cluster.submission import JOB_ID
 from raymill.spec import Spec
 from tests.k8s.builds import Build, Object, label
@@ -32,8 +34,21 @@ def unlike_ids(build: Build) -> list[str]:
     problems = []
     for each in build.of_kind("RayJob"):
         known = (_runtime(each).get("env_vars") or {}).get(JOB_ID)
+        told = (each["metadata"].get("annotations") or {}).get(KEPT_ID)
+        if told != known:
+            problems.append(f"{label(each)}: its annotation {KEPT_ID} is {told}, its {JOB_ID} {known}")
         if not known or known != each["spec"].get("jobId"):
             problems.append(f"{label(each)}: its jobId is {each['spec'].get('jobId')}, its {JOB_ID} {known}")
+    return problems
+
+
+def unfindable(build: Build) -> list[str]:
+    """Objects of a spec that `raymill logs`, `list` or `cancel` wouldn't find by their labels."""
+    problems = []
+    for each in build.of_kind("RayJob", "RayService", "CronJob"):
+        wanted = (SPEC,) if each["kind"] == "RayService" else (SPEC, COMMAND)
+        has = each["metadata"].get("labels") or {}
+        problems += [f"{label(each)}: it has no label {key}" for key in wanted if not has.get(key)]
     return problems
 
 
@@ -49,8 +64,9 @@ def loose_schedules(build: Build) -> list[str]:
             problems.append(f"{label(each)}: a launcher that failed would be started again beside its job")
         wanted = [("startingDeadlineSeconds", spec), ("timeZone", spec), ("activeDeadlineSeconds", job)]
         problems += [f"{label(each)}: it has no {word}" for word, where in wanted if not where.get(word)]
-        if not job["template"]["spec"]["containers"][0].get("command"):
-            problems.append(f"{label(each)}: it runs nothing")
+        command = job["template"]["spec"]["containers"][0].get("command") or []
+        if command[:1] != ["raymill"] or command[-2:] != ["--on", "k8s"]:
+            problems.append(f"{label(each)}: it runs {command}, which starts no job in the cluster")
     return problems
 
 

@@ -98,6 +98,8 @@ def blind_monitors(build: Build) -> list[str]:
     for each in build.of_kind("PodMonitor", "ServiceMonitor"):
         if not each["spec"].get("podMetricsEndpoints") and not each["spec"].get("endpoints"):
             problems.append(f"{label(each)}: it asks for no metrics")
+        if not any(one.get("port") == "metrics" for one in each["spec"].get("podMetricsEndpoints") or ()):
+            problems.append(f"{label(each)}: it doesn't ask for Ray's own metrics")
         if not (each["spec"]["selector"].get("matchLabels") or each["spec"]["selector"].get("matchExpressions")):
             problems.append(f"{label(each)}: it looks at every pod")
     return problems
@@ -109,6 +111,9 @@ def selfish_queues(build: Build) -> list[str]:
     for each in build.of_kind("ClusterQueue"):
         wanted = ("cohortName", "preemption", "namespaceSelector", "resourceGroups")
         problems += [f"{label(each)}: it has no {word}" for word in wanted if not each["spec"].get(word)]
+        preemption = each["spec"].get("preemption") or {}
+        missing = {"withinClusterQueue", "reclaimWithinCohort"} - set(preemption)
+        problems += [f"{label(each)}: it doesn't say {word}" for word in sorted(missing)]
     return problems
 
 
@@ -131,12 +136,38 @@ def dead_ends(build: Build) -> list[str]:
     return problems
 
 
-def unmigrated(build: Build) -> list[str]:
-    """MLflow without the step that brings its tables to its version, before it starts."""
+def bad_tracker(build: Build) -> list[str]:
+    """An MLflow without its migration, its database's address from a Secret, or a bucket for its files."""
     problems = []
-    for each in build.of_kind("Deployment"):
-        if each["metadata"]["name"] == "mlflow":
-            steps = each["spec"]["template"]["spec"].get("initContainers") or ()
-            if not any(step.get("command", [])[:3] == ["mlflow", "db", "upgrade"] for step in steps):
-                problems.append(f"{label(each)}: no step upgrades its database")
+    for each in (each for each in build.of_kind("Deployment") if each["metadata"]["name"] == "mlflow"):
+        pod = each["spec"]["template"]["spec"]
+        steps, [server] = pod.get("initContainers") or [], pod["containers"]
+        upgrades = [step for step in steps if (step.get("command") or [])[:3] == ["mlflow", "db", "upgrade"]]
+        if not upgrades or len(upgrades[0]["command"]) != 4:
+            problems.append(f"{label(each)}: no step upgrades its database")
+        if (server.get("command") or [])[:2] != ["mlflow", "server"]:
+            problems.append(f"{label(each)}: it serves nothing")
+        for container in (server, *upgrades):
+            env = {one["name"]: one.get("valueFrom") or {} for one in container.get("env") or ()}
+            if "secretKeyRef" not in env.get("MLFLOW_BACKEND_STORE_URI", {}):
+                problems.append(f"{label(each)}: {container['name']} gets no MLFLOW_BACKEND_STORE_URI from a Secret")
+    maps = {each["metadata"]["name"]: each.get("data") or {} for each in build.of_kind("ConfigMap")}
+    if build.is_whole and not str(maps.get("mlflow", {}).get("MLFLOW_ARTIFACTS_DESTINATION", "")).startswith("s3://"):
+        problems.append("MLflow has no bucket for its files")
+    return problems
+
+
+def open_databases(build: Build) -> list[str]:
+    """Databases that ask for no password, or that have no volume."""
+    problems = []
+    for name, word in (("postgres", "POSTGRES_PASSWORD"), ("redis", "REDIS_PASSWORD")):
+        for each in (each for each in build.of_kind("StatefulSet") if each["metadata"]["name"] == name):
+            [container] = each["spec"]["template"]["spec"]["containers"]
+            env = {one["name"]: one.get("valueFrom") or {} for one in container.get("env") or ()}
+            if "secretKeyRef" not in env.get(word, {}):
+                problems.append(f"{label(each)}: it gets no {word} from a Secret")
+            if not each["spec"].get("volumeClaimTemplates"):
+                problems.append(f"{label(each)}: it has no volume")
+            if name == "redis" and "requirepass" not in str(container.get("args")):
+                problems.append(f"{label(each)}: it asks for no password")
     return problems

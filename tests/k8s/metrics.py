@@ -65,6 +65,8 @@ def other_dashboards(build: Build) -> list[str]:
             file = K8S / "grafana" / key
             if not file.exists() or json.loads(file.read_text(encoding="utf-8")) != json.loads(text):
                 problems.append(f"{label(each)}: {key} isn't k8s/grafana/{key}")
+        if not boards and "grafana_dashboard" in (each["metadata"].get("labels") or {}):
+            problems.append(f"{label(each)}: it holds no dashboard")
         if boards and (each["metadata"].get("labels") or {}).get("grafana_dashboard") != "1":
             problems.append(f"{label(each)}: it isn't labelled grafana_dashboard: '1'")
     return problems

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tests.k8s.builds import K8S, Build, Object, label, walk
+from tests.k8s.builds import K8S, NAMESPACE, Build, Object, label, walk
 from tests.k8s.network import selects
 from tests.k8s.pods import Pod, pods, ray_specs
 
@@ -16,7 +16,7 @@ _MAKES = re.compile(r"kubectl (?:[-\w=]+ )*?create (secret) (?:generic|tls|docke
 _STORE = "raymill-store"
 _KINDS = {"configMapRef": "ConfigMap", "secretRef": "Secret", "configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
 _BEFORE_AN_ENDPOINT = "-serve-svc"  # which KubeRay makes
-_OF_SERVICES = {"ray.io/cluster", "ray.io/node-type", "ray.io/serve", "ray.io/originated-from-cr-name"}
+_ENDPOINTS = "ray.io/serve"
 
 Named = tuple[str, str]
 
@@ -83,26 +83,29 @@ def unmounted(build: Build) -> list[str]:
         claims = {each["metadata"]["name"] for each in pod.owner["spec"].get("volumeClaimTemplates") or ()}
         mounted = {mount["name"] for each in pod.containers for mount in each.get("volumeMounts") or ()}
         problems += [f"{pod.where}: it mounts {name}, which is no volume of it" for name in mounted - volumes - claims]
-        problems += [f"{pod.where}: nobody mounts the volume {name}" for name in volumes - mounted]
+        problems += [f"{pod.where}: nobody mounts the volume {name}" for name in (volumes | claims) - mounted]
     return problems
 
 
 def lonely_selectors(build: Build) -> list[str]:
-    """Services, budgets, monitors and workloads that select no pod."""
+    """Services, budgets, monitors and workloads that select no pod, or all, or not their own."""
     found = pods(build.there)
     problems = []
-    for each in build.objects:
+    for each in build.there:
+        own = pods([each]) if each["kind"] in ("Deployment", "StatefulSet") else found
         for selector in _selectors(each):
-            if not any(selects(selector, pod.labels) for pod in found) and not _is_for_endpoints(selector):
+            if not (selector.get("matchLabels") or selector.get("matchExpressions")):
+                problems.append(f"{label(each)}: it selects every pod")
+            elif not any(selects(selector, pod.labels) for pod in own) and not _comes_later(selector, build):
                 problems.append(f"{label(each)}: {selector} selects no pod")
+        if each["kind"] == "Service" and not (each["spec"].get("selector") and each["spec"].get("ports")):
+            problems.append(f"{label(each)}: it has no selector or no ports")
     return problems
 
 
-def _is_for_endpoints(selector: dict[str, Any]) -> bool:
-    """Whether it is for the pods of a RayService, which come after a first model has passed its gate."""
-    return "ray.io/serve" in (selector.get("matchLabels") or {}) or any(
-        rule["key"] in _OF_SERVICES for rule in selector.get("matchExpressions") or ()
-    )
+def _comes_later(selector: dict[str, Any], build: Build) -> bool:
+    """Whether it is for the pods of a RayService, of which there is none before a model has passed its gate."""
+    return _ENDPOINTS in (selector.get("matchLabels") or {}) and not build.of_kind("RayService")
 
 
 def closed_ports(build: Build) -> list[str]:
@@ -133,6 +136,8 @@ def unbound(build: Build) -> list[str]:
         asked = [(each["roleRef"]["kind"], each["roleRef"]["name"])]
         asked += [(s["kind"], s["name"]) for s in each.get("subjects") or () if s["kind"] == "ServiceAccount"]
         problems += [f"{label(each)}: there is no {kind} {name}" for kind, name in asked if (kind, name) not in there]
+        away = [s["name"] for s in each.get("subjects") or () if s.get("namespace") != NAMESPACE]
+        problems += [f"{label(each)}: the account {name} isn't one of {NAMESPACE}" for name in away]
     for each in build.of_kind("ValidatingAdmissionPolicyBinding"):
         if ("ValidatingAdmissionPolicy", each["spec"]["policyName"]) not in there:
             problems.append(f"{label(each)}: there is no policy {each['spec']['policyName']}")
@@ -204,6 +209,6 @@ def _ports(pod: Pod) -> Iterator[str | int]:
 
 def _asked(each: Object) -> Iterator[str | int]:
     if each["kind"] == "Service":
-        yield from (port.get("targetPort", port["port"]) for port in each["spec"]["ports"])
+        yield from (port.get("targetPort", port["port"]) for port in each["spec"].get("ports") or ())
     else:
         yield from (e.get("port") or e.get("targetPort") for e in each["spec"].get("podMetricsEndpoints") or ())

@@ -55,8 +55,12 @@ def test_a_gateway_has_a_certificate_and_its_routes_lead_somewhere() -> None:
     assert problems(inventory.dead_ends) == {}
 
 
-def test_mlflows_tables_are_brought_to_its_version_before_it_starts() -> None:
-    assert problems(inventory.unmigrated) == {}
+def test_databases_ask_for_a_password_and_keep_what_they_hold() -> None:
+    assert problems(inventory.open_databases) == {}
+
+
+def test_mlflow_has_its_migration_its_database_from_a_secret_and_a_bucket() -> None:
+    assert problems(inventory.bad_tracker) == {}
 
 
 def test_every_yaml_file_is_part_of_a_build_or_an_example() -> None:

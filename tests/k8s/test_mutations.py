@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.k8s import (
@@ -10,6 +12,7 @@ from tests.k8s import (
     containers,
     crds,
     environment,
+    handing_over,
     inventory,
     kuberay,
     metrics,
@@ -24,6 +27,7 @@ from tests.k8s import (
     settings,
     versions,
 )
+from tests.k8s.builds import label
 from tests.k8s.mutation import Check, Edit, Mutation, add, drop, plus, put, remove, rename
 
 CLUSTER, MLFLOW, POSTGRES = "RayCluster raymill", "Deployment mlflow", "StatefulSet postgres"
@@ -33,6 +37,7 @@ WORKERS_POD = "spec.workerGroupSpecs[groupName=cpu].template.spec"
 WORKERS = f"{WORKERS_POD}.containers[0]"
 POD = "spec.template.spec"
 JOBS_HEAD = "spec.rayClusterSpec.headGroupSpec.template.spec.containers[0]"
+ENDPOINTS_HEAD = "spec.rayClusterConfig.headGroupSpec.template.spec.containers[0]"
 ENDPOINTS_WORKERS = "spec.rayClusterConfig.workerGroupSpecs[0].template.spec"
 SUBMITTER = "spec.submitterPodTemplate.spec"
 LAUNCHER = "spec.jobTemplate.spec.template.spec"
@@ -381,12 +386,76 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         put(CLUSTER, "spec.headGroupSpec.serviceType", "NodePort"),
         CLUSTER,
     ),
-    "MLflow without its migration": (inventory.unmigrated, drop(MLFLOW, f"{POD}.initContainers"), MLFLOW),
+    "MLflow without its migration": (inventory.bad_tracker, drop(MLFLOW, f"{POD}.initContainers"), MLFLOW),
     "a probe of another path": (
         commands.unanswered,
         put(CLUSTER, f"{WORKERS}.readinessProbe.httpGet.path", "/api/health"),
         CLUSTER,
     ),
+    # what is handed over, and what stands
+    "a spec that isn't mounted by itself": (
+        handing_over.lost_files,
+        drop("RayJob", f"{SUBMITTER}.containers[0].volumeMounts[mountPath=/job/spec.yaml].subPath"),
+        "RayJob",
+    ),
+    "a job without its files": (handing_over.lost_files, drop("RayJob", "spec.runtimeEnvYAML"), "RayJob"),
+    "a job of another id": (handing_over.unlike_ids, put("RayJob", "spec.jobId", "another"), "RayJob"),
+    "a job that isn't found by its spec": (
+        handing_over.unfindable,
+        drop("RayJob", "metadata.labels[raymill/spec]"),
+        "RayJob",
+    ),
+    "two jobs at a time": (handing_over.loose_schedules, drop("CronJob", "spec.concurrencyPolicy"), "CronJob"),
+    "a job past the queue": (
+        kuberay.unfit_for_queues,
+        drop("RayJob", "metadata.labels[kueue.x-k8s.io/queue-name]"),
+        "run, components/all",
+    ),
+    "an endpoint of another application": (
+        kuberay.unservable,
+        put("RayService", "spec.serveConfigV2", lambda text: text.replace("serving.app:build", "serving.app:buid")),
+        "RayService",
+    ),
+    "an argument that the endpoint doesn't take": (
+        kuberay.unservable,
+        put("RayService", "spec.serveConfigV2", lambda text: text.replace("max_batch_size", "batch_size")),
+        "RayService",
+    ),
+    "a head without HAProxy": (
+        kuberay.unsettled,
+        drop("RayService", f"{ENDPOINTS_HEAD}.env[name=RAY_SERVE_ENABLE_HA_PROXY]"),
+        "RayService",
+    ),
+    "no keys of the store": (references.storeless, drop(CLUSTER, f"{WORKERS}.envFrom[1]"), CLUSTER),
+    "no place for a home": (
+        containers.writable_roots,
+        drop(CLUSTER, f"{HEAD}.volumeMounts[mountPath=/home/raymill]"),
+        CLUSTER,
+    ),
+    "scratch larger than what a pod may have": (
+        containers.unbounded_scratch,
+        put(CLUSTER, f"{WORKERS_POD}.volumes[name=tmp].emptyDir.sizeLimit", "1Ti"),
+        CLUSTER,
+    ),
+    "an object store larger than its memory": (
+        kuberay.small_nodes,
+        put(CLUSTER, "spec.workerGroupSpecs[0].rayStartParams.object-store-memory", "64000000000"),
+        CLUSTER,
+    ),
+    "a probe that kills a loaded head": (
+        containers.bad_probes,
+        put(CLUSTER, f"{HEAD}.livenessProbe.failureThreshold", 1),
+        CLUSTER,
+    ),
+    "a probe that asks nothing": (containers.bad_probes, drop(CLUSTER, f"{HEAD}.livenessProbe.httpGet"), CLUSTER),
+    "a database without a password": (
+        inventory.open_databases,
+        drop(POSTGRES, f"{POD}.containers[0].env[name=POSTGRES_PASSWORD]"),
+        POSTGRES,
+    ),
+    "an open listener": (inventory.public, put("Gateway", "spec.listeners[0].protocol", "HTTP"), "Gateway"),
+    "a route to nowhere": (inventory.dead_ends, drop("HTTPRoute", "spec.rules[0].backendRefs"), "HTTPRoute"),
+    "a queue without preemption": (inventory.selfish_queues, drop("ClusterQueue", "spec.preemption"), "ClusterQueue"),
     # words
     "a job that is misspelt": (
         commands.bad_commands,
@@ -457,6 +526,16 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
 def test_what_is_missing_or_misspelt_is_reported(what: str) -> None:
     check, edit, of = CHANGES[what]
     assert Mutation(what=what, of=of, edit=edit, check=check).problems()
+
+
+@pytest.mark.parametrize(
+    "name", ["NetworkPolicy endpoints", "NetworkPolicy to-store", "NetworkPolicy operator-to-heads"]
+)
+def test_an_endpoint_that_a_missing_policy_cuts_off_is_reported(name: str) -> None:
+    build = mutation.of_build("service, overlays/cpu")
+    beside = [each for each in build.beside if label(each) != name]
+    assert len(beside) < len(build.beside)
+    assert network.cut_off(replace(build, beside=tuple(beside)))
 
 
 # Only the CRDs' schemas see these.

@@ -22,6 +22,10 @@ def test_kuberay_and_raymill_know_a_job_by_the_same_id() -> None:
     assert problems(handing_over.unlike_ids) == {}
 
 
+def test_what_is_of_a_spec_is_found_by_its_labels() -> None:
+    assert problems(handing_over.unfindable) == {}
+
+
 def test_a_schedule_starts_one_job_at_a_time_and_once() -> None:
     assert problems(handing_over.loose_schedules) == {}
 
