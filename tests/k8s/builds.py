@@ -6,6 +6,7 @@ An object is a plain dict, as the API server would get it. Nothing here judges o
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,6 @@ from typing import Any
 
 import yaml
 
-from cluster.manifest_text import as_yaml
 from tests.k8s import rendered
 from tests.repo.house import ROOT
 
@@ -125,8 +125,8 @@ def documents(text: str) -> list[Object]:
 
 
 def _as_applied(objects: Sequence[Object]) -> tuple[Object, ...]:
-    """What a reader of the printed YAML gets: no two parts are one in memory."""
-    return tuple(documents(as_yaml(objects)))
+    """Objects of which no two parts are one in memory, as in a text; the snapshots are the text itself."""
+    return tuple(json.loads(json.dumps(objects)))
 
 
 def kustomize(folder: Path) -> tuple[Object, ...]:

@@ -7,6 +7,7 @@ Where a change is made is written as a path: `spec.workerGroupSpecs[0].replicas`
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Mutation:
     def problems(self) -> list[str]:
         """What the check says of the changed build."""
         build = of_build(self.of)
-        objects = copy.deepcopy(list(build.objects))
+        objects = json.loads(json.dumps(build.objects))
         self.edit(objects)
         assert objects != list(build.objects), f"{self.what}: nothing was changed"
         return self.check(build.with_objects(objects))
