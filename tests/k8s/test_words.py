@@ -22,11 +22,14 @@ def test_every_command_in_the_readme_can_be_typed() -> None:
     assert commands.wrong_in_text(commands.readme()) == []
 
 
+MISSPELT = "jobs.trian"
+
+
 @pytest.mark.parametrize(
     "argv",
     [
         ["raymill", "trian", "spec.yaml"],
-        ["python", "-m", "jobs.trian", "spec.yaml"],
+        ["python", "-m", MISSPELT, "spec.yaml"],
         ["python", "-m", "jobs.train", "spec.yaml", "--jason"],
         ["bash", "-c", "ulimit -n 65536; ray stop --now"],
         ["ray", "start", "--num-cpu"],
