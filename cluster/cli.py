@@ -17,7 +17,7 @@ from typing import Any
 
 from cluster import reading, remote
 from cluster.ending import as_ours
-from cluster.grammar import SUBMITTED, parse
+from cluster.grammar import KUBERNETES, SUBMITTED, parse
 from cluster.noise import WithoutRemarks
 from cluster.output import Output
 from cluster.remote import EndedElsewhere
@@ -248,8 +248,13 @@ def _again(arguments: argparse.Namespace) -> str:
 def _command(arguments: argparse.Namespace) -> Command:
     """What carries a command out: here, or on the cluster that it names."""
     if arguments.command in SUBMITTED and arguments.on is not None:
-        return remote.submit
+        return _late("cluster.on_kubernetes:submit") if arguments.on == KUBERNETES else remote.submit
     return _COMMANDS[arguments.command]
+
+
+def _late(name: str) -> Command:
+    """A command by its string, whose module is imported when it is carried out."""
+    return lambda arguments, console, output: _job(name)(arguments, console, output)
 
 
 def _as_job(work: Callable[[Spec, argparse.Namespace, Console, Output], dict[str, Any]]) -> Command:
@@ -301,6 +306,7 @@ _COMMANDS: dict[str, Command] = {
     "list": reading.list_jobs,
     "spec": _spec,
     "init": _init,
+    "k8s": _late("cluster.rendering:render"),
 }
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from cluster.endpoint_arguments import APPLICATION, ServedModel, endpoint_arguments
 from cluster.endpoint_record import EndpointRecord, find, forget, health_of
 from cluster.front import Front
 from cluster.serve_failure import cause_of
@@ -28,7 +29,6 @@ from raymill.store import Store
 
 __all__ = ["Endpoint", "Front", "deploy_version", "find", "forget", "hold", "require", "undeploy"]
 
-APPLICATION = "serving.app:build"
 _PUBLIC_WITHIN_S = 300.0
 _POLL_S = 0.1
 _WATCH_S = 0.5
@@ -75,7 +75,8 @@ def deploy_version(
     there = _status(spec.name) is not None
     before = find(store, spec.name) if there else None
     endpoint_id = before.args.get("endpoint_id") if before is not None else None
-    args = _arguments(spec, version, bundle_uri, digest, run_id, endpoint_id or uuid.uuid4().hex[:12])
+    model = ServedModel(version=version, bundle_uri=bundle_uri, digest=digest, run_id=run_id)
+    args = endpoint_arguments(spec, model, endpoint_id or uuid.uuid4().hex[:12])
     if before is not None and before.args == args:
         console.say(f"{spec.name} version {version} is already served at {url}")
         return Endpoint(name=spec.name, url=url, version=version, changed=False, is_new=False)
@@ -127,25 +128,6 @@ def hold(spec: Spec, console: Console) -> None:
                     return
     finally:
         forget(Store(spec.store), spec.name, ray_address=_ray_address())
-
-
-def _arguments(
-    spec: Spec, version: str, bundle_uri: str, digest: str, run_id: str | None, endpoint_id: str
-) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "version": version,
-        "bundle_uri": bundle_uri,
-        "digest": digest,
-        "run_id": run_id,
-        "endpoint_id": endpoint_id,
-        "route": spec.serve.route,
-        "min_replicas": spec.serve.replicas.min,
-        "max_replicas": spec.serve.replicas.max,
-        "cpus": spec.serve.cpus,
-        "target_ongoing_requests": spec.serve.target_ongoing_requests,
-        "max_batch_size": spec.serve.max_batch_size,
-    }
 
 
 def _url(spec: Spec) -> str:

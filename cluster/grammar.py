@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-SUBMITTED = ("run", "prepare", "train", "evaluate", "promote", "deploy", "undeploy", "predict")
+JOBS = ("run", "prepare", "train", "evaluate", "promote", "predict")
+SUBMITTED = (*JOBS, "deploy", "undeploy")
+KUBERNETES = "k8s"  # where --on points, beside addresses
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -21,7 +23,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         arguments.overrides += rest
     if arguments.command == "list" and arguments.spec is None and arguments.on is None:
         parser.error("list needs a SPEC, or the ADDRESS of a cluster as --on ADDRESS")
+    if arguments.command == "k8s":
+        _check_render(parser, arguments)
     return arguments
+
+
+def _check_render(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    if not (arguments.job or arguments.service or arguments.schedule is not None):
+        parser.error("k8s render needs --job JOB, --service, or --schedule CRON")
+    if sum((arguments.service, arguments.schedule is not None, arguments.cluster is not None)) > 1:
+        parser.error("k8s render takes one of --service, --schedule and --cluster")
+    places = {arguments.input is not None, arguments.output is not None}
+    if places != {arguments.job == "predict"}:
+        parser.error("k8s render --job predict needs --input and --output, which no other job takes")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_reading(commands)
     _add_spec(commands)
     _add_init(commands)
+    _add_k8s(commands)
     return parser
 
 
@@ -53,7 +68,9 @@ def _add_job(commands: Any, name: str, text: str) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--debug", action="store_true", help="Ray's own logs, and tracebacks")
     if name in SUBMITTED:
-        parser.add_argument("--on", metavar="ADDRESS", help="a cluster's Jobs API, as http://HOST:8265; default: here")
+        parser.add_argument(
+            "--on", metavar="ADDRESS", help="a cluster's Jobs API, as http://HOST:8265, or k8s; default: here"
+        )
     if name == "run":
         ending = parser.add_mutually_exclusive_group()
         ending.add_argument("--no-serve", action="store_true", help="stop after the gate")
@@ -73,7 +90,7 @@ def _add_reading(commands: Any) -> None:
         parser = commands.add_parser(name, help=text, description=text)
         parser.add_argument("spec", nargs="?" if name == "list" else None, metavar="SPEC", help="a YAML file")
         parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-        asks = "its Jobs API, as http://HOST:8265" + ("" if name == "cancel" else "; default: the spec's store")
+        asks = "its Jobs API, as http://HOST:8265, or k8s" + ("" if name == "cancel" else "; default: the spec's store")
         parser.add_argument("--on", metavar="ADDRESS", required=name == "cancel", help=asks)
         parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
         if name != "list":
@@ -99,4 +116,22 @@ def _add_init(commands: Any) -> None:
     parser = commands.add_parser("init", help="writes a first spec for a table")
     parser.add_argument("data", metavar="DATA", help="a file, glob or folder, or bundled:NAME")
     parser.add_argument("--target", help="the column to predict; default: one with a usual name, else the last")
+    parser.set_defaults(json=False, debug=False)
+
+
+def _add_k8s(commands: Any) -> None:
+    parser = commands.add_parser("k8s", help="manifests for Kubernetes")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    text = "prints what `kubectl apply -f -` takes"
+    action = actions.add_parser("render", help=text, description=text)
+    action.add_argument("spec", metavar="SPEC", help="a YAML file")
+    action.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    kind = action.add_mutually_exclusive_group()
+    kind.add_argument("--job", choices=JOBS, help="a RayJob that carries the command out")
+    kind.add_argument("--service", action="store_true", help="a RayService of the champion")
+    action.add_argument("--schedule", metavar="CRON", help='a CronJob that does it, as "0 3 * * *"; default: run')
+    action.add_argument("--overlay", metavar="FOLDER", default="k8s/overlays/cpu", help="default: k8s/overlays/cpu")
+    action.add_argument("--cluster", metavar="NAME", help="a RayCluster that stands; default: one for the job alone")
+    action.add_argument("--input", help="of predict: a file, glob or folder of raw rows")
+    action.add_argument("--output", help="of predict: a folder for Parquet files")
     parser.set_defaults(json=False, debug=False)

@@ -53,7 +53,7 @@ def preflight(spec: Spec, last: str, written: Sequence[str], api: JobsApi, conso
     for ask in asks_of(spec, last):
         capacity.require(ask.cpus, ask.gpus, ask.count, ask.what)
     for uri in written:
-        _require_store(uri, console)
+        require_store(uri, console)
 
 
 def require_remote(spec: Spec, address: str, places: Mapping[str, str]) -> None:
@@ -88,7 +88,7 @@ def require_same_versions(ray: str, python: str, address: str) -> None:
             )
 
 
-def _require_store(uri: str, console: Console) -> None:
+def require_store(uri: str, console: Console) -> None:
     """Raises StoreError where the store answers this machine that it can't be written.
 
     One that this machine can't reach, or has no credentials for, may well be the cluster's to write.

@@ -10,14 +10,16 @@ import contextlib
 import itertools
 import shlex
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cluster.jobs_api import Job, JobsApi
+from cluster.elsewhere import Elsewhere, elsewhere, submission_of
+from cluster.jobs_api import Job
 from cluster.output import Output
 from cluster.remote import EndedElsewhere, watch
 from cluster.salvage import salvage
-from cluster.submission import Submission, find
+from cluster.submission import find
 from raymill.console import Console
 from raymill.errors import Interrupted, MachineError, RaymillError, ResourceError
 from raymill.explanation import Explanation
@@ -41,10 +43,10 @@ def logs(arguments: argparse.Namespace, console: Console, output: Output) -> dic
     spec = load_spec(arguments.spec, arguments.overrides)
     job = None if arguments.workers else _on_cluster(arguments, spec, console)
     if job is not None:
-        submission = Submission(api=JobsApi(arguments.on), id=job.id)
+        submission = submission_of(elsewhere(arguments.on, console), job.id)
         if arguments.follow:
             return watch(submission, spec, job.metadata.get("command", ""), console)
-        _keep_end_of(job, arguments.on, spec)
+        _keep_end_of(job, submission.api, spec)
         text, state = submission.api.log(job.id), _state(job)
     else:
         store, record = _store(spec), _stored(arguments, spec)
@@ -61,7 +63,7 @@ def explain(arguments: argparse.Namespace, console: Console, output: Output) -> 
     """Prints in a few lines what a job did, why it ended so, and what to type next."""
     spec = load_spec(arguments.spec, arguments.overrides)
     if (job := _on_cluster(arguments, spec, console)) is not None:
-        _keep_end_of(job, arguments.on, spec)
+        _keep_end_of(job, elsewhere(arguments.on, console), spec)
     store, record = _store(spec), _stored(arguments, spec)
     driver, workers = _text(store, record.driver_log), _text(store, record.workers_log)
     failures = [event["text"] for event in record.events]
@@ -87,7 +89,7 @@ def list_jobs(arguments: argparse.Namespace, console: Console, output: Output) -
         records = list(itertools.islice(newest(_store(spec), spec.name, datetime.now(UTC)), _MOST))
         jobs = [_summary(r.id, r.state, r.exit_code, r.started, r.runs) for r in reversed(records)]
     else:
-        known = [job for job in JobsApi(arguments.on).jobs() if "raymill" in job.metadata]
+        known = [job for job in elsewhere(arguments.on, console).jobs() if "raymill" in job.metadata]
         wanted = [job for job in known if spec is None or job.metadata["raymill"] == spec.name]
         jobs = [_summary(job.id, _state(job), job.exit_code, _started(job), ()) for job in wanted]
     if not arguments.json:
@@ -99,10 +101,11 @@ def _on_cluster(arguments: argparse.Namespace, spec: Spec, console: Console) -> 
     """The job as the cluster knows it; None where none is named, or, which is said, it doesn't answer or know it."""
     if arguments.on is None:
         return None
-    if not JobsApi(arguments.on, _PATIENCE_S).answers():
+    api = elsewhere(arguments.on, console)
+    if not replace(api, patience_s=_PATIENCE_S).answers():
         console.say(f"Nobody answers at {arguments.on}; the store {spec.store} has what follows.")
         return None
-    job = find(JobsApi(arguments.on), spec.name, arguments.job)
+    job = find(api, spec.name, arguments.job)
     if job is None:
         console.say(f"The cluster at {arguments.on} knows no such job; the store {spec.store} has what follows.")
     return job
@@ -120,11 +123,11 @@ def _stored(arguments: argparse.Namespace, spec: Spec) -> JobRecord:
     return record
 
 
-def _keep_end_of(job: Job, address: str, spec: Spec) -> None:
+def _keep_end_of(job: Job, api: Elsewhere, spec: Spec) -> None:
     """Writes what only the cluster knows into the store, where that can be reached from here."""
     if job.has_ended:
         with contextlib.suppress(RaymillError):
-            salvage(_store(spec).at_once(), job, JobsApi(address).log(job.id), address)
+            salvage(_store(spec).at_once(), job, api.log(job.id), api.address)
 
 
 def _follow(store: Store, record: JobRecord, path: str, console: Console) -> dict[str, Any]:

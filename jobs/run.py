@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cluster.endpoint import Endpoint
@@ -78,7 +78,8 @@ class Walk:
             parts["dataset"] = {"uri": self.prepared.uri, "fingerprint": self.prepared.fingerprint, "rows": rows}
         if "train" in taken:
             parts |= {"run": self.trained.run, "run_id": self.trained.run_id}
-            parts["model"] = {"name": self.spec.name, "version": None, "uri": self.trained.bundle_uri}
+            trained = {"uri": self.trained.bundle_uri, "digest": self.trained.digest}
+            parts["model"] = {"name": self.spec.name, "version": None} | trained
             parts["metrics"] = {"validation": self.trained.validation}
         if "evaluate" in taken:
             parts["metrics"] |= {"test": self.evaluation.metrics}
@@ -87,6 +88,8 @@ class Walk:
             parts["run_id"] = self.promotion.version.run_id
             parts["model"] |= {"version": self.promotion.version.number}
             parts["gate"] = self.promotion.to_json()
+            champion = self.promotion.champion
+            parts["champion"] = None if champion is None else asdict(champion)
         if "deploy" in taken:
             parts["endpoint"] = self.endpoint.url if self.endpoint else None
         return parts | {"elapsed_s": {name: round(seconds, 3) for name, seconds in taken.items()}}

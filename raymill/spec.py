@@ -184,6 +184,12 @@ class Spec(Section):
     evaluate: EvaluateSpec = EvaluateSpec()
     serve: ServeSpec = ServeSpec()
     limits: LimitsSpec = LimitsSpec()
+    priority: str | None = Field(
+        None,
+        max_length=63,
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
+        description="the Kueue priority class that its jobs on Kubernetes wait with; default: the queue's",
+    )
     store: Place = Field(
         ".raymill", min_length=1, description="a folder or s3:// prefix; default: .raymill beside the spec"
     )

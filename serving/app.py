@@ -60,6 +60,7 @@ def build(args: EndpointArgs | Mapping[str, Any]) -> Application:
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         max_constructor_retry_count=_START_TRIES,
         max_surge_percent=100,
+        max_replicas_per_node=valid.max_replicas_per_node,
     )
     # Serve would restart every replica at each deploy; its own code version is what tells it not to.
     return deployment.options(version=valid.fingerprint, _internal=True).bind(valid)

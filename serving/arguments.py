@@ -24,6 +24,7 @@ class EndpointArgs(BaseModel):
     route: str = "/"
     min_replicas: PositiveInt = 1
     max_replicas: PositiveInt = 1
+    max_replicas_per_node: PositiveInt | None = None
     cpus: float = Field(0.5, gt=0)
     target_ongoing_requests: PositiveInt = 16
     max_batch_size: PositiveInt = 256

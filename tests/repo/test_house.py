@@ -67,6 +67,7 @@ MAY_TOUCH_FILES = {
     "raymill.registry": "scratch for what MLflow uploads",
     "raymill.tracking": "scratch for what MLflow uploads, and the folder of its SQLite file",
     "cluster.session": "Ray Data's logging settings, in the scratch folder",
+    "cluster.kubernetes_api": "the namespace of the pod that it runs in",
     "cluster.jobs_api": "the user's token for a cluster",
     "cluster.scratch": "the scratch folder of one session, held by a lock and removed with what runs from it",
 }
@@ -88,6 +89,10 @@ def test_mlflow_is_imported_in_two_places_only() -> None:
 
 def test_metrics_are_given_to_ray_in_one_place_only() -> None:
     assert [m.name for m in all_modules() if "ray.util.metrics" in m.imports] == ["cluster.meters"]
+
+
+def test_kubernetes_is_imported_in_one_place_only() -> None:
+    assert [m.name for m in all_modules() if "kubernetes" in m.imported_tops] == ["cluster.kubernetes_api"]
 
 
 def touches_files(module: Module) -> bool:
@@ -173,7 +178,7 @@ def test_importing_any_module_of_the_domain_does_nothing() -> None:
 def test_the_command_line_answers_before_anything_heavy_is_imported() -> None:
     quiet, loaded = imported(["cluster.cli"])
     assert quiet
-    assert not loaded & {"ray", "torch", "mlflow", "pyarrow", "pandas", "sklearn", "matplotlib"}
+    assert not loaded & {"ray", "torch", "mlflow", "pyarrow", "pandas", "sklearn", "matplotlib", "kubernetes"}
 
 
 @pytest.mark.parametrize("path", sorted(str(p.relative_to(ROOT)) for p in (ROOT / "examples").glob("*.yaml")))

@@ -56,8 +56,11 @@ COMMAND_LINE = {
     "list": ["SPEC", "KEY=VALUE", "--json", "--on"],
     "spec": ["ACTION"],
     "init": ["DATA", "--target"],
+    "k8s": ["ACTION"],
 }
 SPEC_ACTIONS = {"check": ["SPEC", "KEY=VALUE"], "show": ["SPEC", "KEY=VALUE"], "schema": []}
+K8S_OPTIONS = ["--cluster", "--input", "--job", "--output", "--overlay", "--schedule", "--service"]
+K8S_ACTIONS = {"render": ["SPEC", "KEY=VALUE", *K8S_OPTIONS]}
 
 
 @pytest.fixture
@@ -82,8 +85,9 @@ def taken_by(parser: argparse.ArgumentParser) -> list[str]:
 def test_the_command_line_is_what_the_documentation_says() -> None:
     found = {name: taken_by(parser) for name, parser in commands_of(_parser()).items()}
     assert found == COMMAND_LINE
-    actions = commands_of(commands_of(_parser())["spec"])
-    assert {name: taken_by(parser) for name, parser in actions.items()} == SPEC_ACTIONS
+    for command, wanted in (("spec", SPEC_ACTIONS), ("k8s", K8S_ACTIONS)):
+        actions = commands_of(commands_of(_parser())[command])
+        assert {name: taken_by(parser) for name, parser in actions.items()} == wanted
 
 
 def test_overrides_may_stand_before_and_behind_options() -> None:
@@ -104,6 +108,15 @@ def test_overrides_may_stand_before_and_behind_options() -> None:
         ["spec", "f.yaml"],
         ["init"],
         ["init", "x.csv", "more"],
+        ["k8s"],
+        ["k8s", "render", "f.yaml"],
+        ["k8s", "render", "f.yaml", "--job", "deploy"],
+        ["k8s", "render", "f.yaml", "--job", "run", "--service"],
+        ["k8s", "render", "f.yaml", "--service", "--schedule", "0 3 * * *"],
+        ["k8s", "render", "f.yaml", "--service", "--cluster", "raymill"],
+        ["k8s", "render", "f.yaml", "--schedule", "0 3 * * *", "--cluster", "raymill"],
+        ["k8s", "render", "f.yaml", "--job", "predict", "--input", "x"],
+        ["k8s", "render", "f.yaml", "--job", "train", "--input", "x", "--output", "y"],
     ],
 )
 def test_a_command_that_is_not_understood_ends_with_its_usage(

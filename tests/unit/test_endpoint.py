@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.endpoint import APPLICATION, _url
+from cluster.endpoint import _url
+from cluster.endpoint_arguments import APPLICATION
 from cluster.endpoint_record import EndpointRecord, find, forget, health_of
 from cluster.front import check_port
 from cluster.serve_failure import cause_of

@@ -41,6 +41,11 @@ def test_what_may_change_when_a_run_continues_does_not_change_its_name(change: d
     assert name(**change) == name()
 
 
+def test_a_priority_makes_no_other_run() -> None:
+    spec = spec_of().model_copy(update={"priority": "high"})
+    assert Run.of(spec, Dataset("d" * 64)).name == name()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -95,3 +95,11 @@ def test_what_is_probably_a_mistake_is_refused(section: str, key: str, value: An
     named = {"name": "n", "task": {"type": "regression", "target": "y"}, "data": {"source": "a.csv"}}
     with pytest.raises(ValidationError, match=said):
         Spec.model_validate(named | {section: {**named.get(section, {}), key: value}})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("priority", ["", "High", "-high", "high-", "a..b", "a" * 64, "team high"])
+def test_a_priority_is_the_name_of_an_object_in_kubernetes(priority: str) -> None:
+    assert spec_of().priority is None
+    assert Spec.model_validate(spec_of().to_json() | {"priority": "team-a.high"}).priority == "team-a.high"
+    with pytest.raises(ValidationError, match="priority"):
+        Spec.model_validate(spec_of().to_json() | {"priority": priority})

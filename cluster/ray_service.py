@@ -1,0 +1,138 @@
+"""The RayService of an endpoint: one model version, by URI and digest, on pods of the template, over two nodes.
+
+Another version is another text for Ray Serve, which swaps it in place; other pods are another cluster, which takes over
+when it answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+import yaml
+
+from cluster.endpoint_arguments import APPLICATION, ServedModel, endpoint_arguments
+from cluster.object_names import SPEC, endpoint_name, labels
+from cluster.preflight import Ask
+from cluster.ray_template import RayTemplate
+from cluster.session import KEEP_ALIVE_S, serve_settings
+from cluster.worker_groups import CPU_GROUP, WorkerGroup, require_room
+from raymill.spec import ReplicasSpec, Spec
+
+PORT = 8000
+_LEAST_REPLICAS, _LEAST_PODS = 2, 2
+_HEALTH = "/-/healthz"
+_COMPONENT = "app.kubernetes.io/component"
+
+
+def ray_service(spec: Spec, model: ServedModel, template: RayTemplate) -> dict[str, Any]:
+    """The object. Raises ResourceError where the pods that may come can't hold the replicas."""
+    name, own = endpoint_name(spec.name), labels("endpoint", spec.name)
+    group = next(group for group in template.groups if group.name == CPU_GROUP)
+    least, most, per_pod = replicas_on(group, spec.serve.replicas.min, spec.serve.replicas.max)
+    replicas = Ask(what="replica", cpus=spec.serve.cpus, count=most)
+    require_room([group], template.head_resources, [replicas], template.place)
+    endpoint_id = hashlib.sha256(f"{template.namespace}/{name}".encode()).hexdigest()[:12]
+    arguments = endpoint_arguments(spec, model, endpoint_id) | {
+        "min_replicas": least,
+        "max_replicas": most,
+        "max_replicas_per_node": per_pod,
+    }
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": {"name": name, "namespace": template.namespace, "labels": own},
+        "spec": {
+            "serveConfigV2": _serve_config(arguments),
+            "upgradeStrategy": {"type": "NewCluster"},
+            "excludeHeadPodFromServeSvc": False,
+            "rayClusterConfig": _cluster(spec, template, group),
+        },
+    }
+
+
+def remarks(spec: Spec, template: RayTemplate) -> list[str]:
+    """What a spec asks for and an endpoint has otherwise here."""
+    group = next(group for group in template.groups if group.name == CPU_GROUP)
+    asked = spec.serve.replicas
+    least, most, per_pod = replicas_on(group, asked.min, asked.max)
+    found = []
+    if spec.serve.port != PORT:
+        found.append(f"serve.port: {spec.serve.port} is {PORT} here, where the endpoint has an address of its own")
+    if asked not in (ReplicasSpec(), ReplicasSpec(min=least, max=most)):
+        found.append(
+            f"serve.replicas: {least} to {most} here, so that they are on two nodes, with {per_pod} a pod at most"
+        )
+    return found
+
+
+def replicas_on(group: WorkerGroup, least: int, most: int) -> tuple[int, int, int]:
+    """The least and most replicas, and how many one pod may have, so that no pod ever has all of them.
+
+    Half of the least fit on one pod; more where else the group had no room left at the most, since a version is changed
+    by replicas that start before others stop. Then the least is one more than a pod may have, as far as the most goes.
+    """
+    least = max(least, _LEAST_REPLICAS)
+    most = max(least, most)
+    per_pod = max(math.ceil(least / 2), math.ceil((most + 1) / group.most))
+    return max(least, min(per_pod + 1, most)), most, per_pod
+
+
+def _serve_config(arguments: dict[str, Any]) -> str:
+    config = {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": "0.0.0.0", "port": PORT, "keep_alive_timeout_s": KEEP_ALIVE_S},
+        "applications": [
+            {
+                "name": arguments["name"],
+                "route_prefix": arguments["route"],
+                "import_path": APPLICATION,
+                "args": arguments,
+            }
+        ],
+    }
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def _cluster(spec: Spec, template: RayTemplate, group: WorkerGroup) -> dict[str, Any]:
+    own = labels("endpoint", spec.name)
+    pods = {CPU_GROUP: (min(_LEAST_PODS, group.most), group.most)}
+    cluster = template.spec(pods, {SPEC: spec.name, _COMPONENT: own[_COMPONENT]})
+    (cluster.get("gcsFaultToleranceOptions") or {}).pop("externalStorageNamespace", None)  # that is one cluster's
+    head, workers = cluster["headGroupSpec"]["template"], cluster["workerGroupSpecs"][0]["template"]
+    for pod in (head, workers):
+        _serves(pod["spec"]["containers"][0])
+    workers["spec"]["containers"][0]["readinessProbe"] = _ready()
+    workers["spec"].setdefault("topologySpreadConstraints", []).append(_over_nodes(spec))
+    return cluster
+
+
+def _serves(container: dict[str, Any]) -> None:
+    """Gives a Ray container the port, and Ray Serve's settings but those that the overlay has settled otherwise."""
+    env = container.setdefault("env", [])
+    settled = {variable["name"] for variable in env}
+    env += [{"name": name, "value": value} for name, value in serve_settings().items() if name not in settled]
+    ports = [port for port in container.get("ports") or [] if port.get("name") != "serve"]
+    container["ports"] = [*ports, {"name": "serve", "containerPort": PORT}]
+
+
+def _ready() -> dict[str, Any]:
+    """A worker takes requests while its proxy knows a replica, wherever that is; KubeRay asks the head itself."""
+    return {
+        "httpGet": {"path": _HEALTH, "port": PORT},
+        "periodSeconds": 5,
+        "timeoutSeconds": 2,
+        "failureThreshold": 3,
+    }
+
+
+def _over_nodes(spec: Spec) -> dict[str, Any]:
+    """Pods of the endpoint go to different machines as long as there are some; on a single one both may be there."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {SPEC: spec.name, _COMPONENT: "endpoint", "ray.io/node-type": "worker"}},
+        "matchLabelKeys": ["ray.io/cluster"],  # each cluster of an upgrade by itself
+    }

@@ -1,0 +1,29 @@
+"""Alerts and dashboards ask for what is there."""
+
+from __future__ import annotations
+
+from tests.k8s import metrics
+from tests.k8s.builds import problems
+
+
+def test_every_metric_of_a_rule_is_exported() -> None:
+    assert problems(metrics.unexported) == {}
+
+
+def test_our_own_metrics_are_summed_by_labels_that_they_have() -> None:
+    assert problems(metrics.unlabelled) == {}
+
+
+def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
+    assert problems(metrics.unexplained) == {}
+
+
+def test_the_dashboard_that_is_loaded_is_the_one_that_is_tested() -> None:
+    assert problems(metrics.other_dashboards) == {}
+
+
+def test_the_metrics_of_an_expression_are_found() -> None:
+    text = (
+        'sum by (spec) (rate(ray_raymill_jobs_total{state="failed"}[5m])) / ignoring(x) raymill:all > 0.5 and up == 1'
+    )
+    assert metrics.asked(text) == {"ray_raymill_jobs_total", "raymill:all", "up"}

@@ -1,0 +1,572 @@
+"""The checks themselves: taking away or misspelling any one required thing is reported, by the check that is for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.k8s import (
+    access,
+    commands,
+    containers,
+    crds,
+    endpoints,
+    environment,
+    handing_over,
+    inventory,
+    jobs,
+    kuberay,
+    metrics,
+    mutation,
+    naming,
+    network,
+    pod_security,
+    policies,
+    quota,
+    references,
+    schemas,
+    settings,
+    versions,
+)
+from tests.k8s.builds import label
+from tests.k8s.mutation import Check, Edit, Mutation, add, drop, plus, put, remove, rename
+
+CLUSTER, MLFLOW, POSTGRES = "RayCluster raymill", "Deployment mlflow", "StatefulSet postgres"
+HEAD_POD = "spec.headGroupSpec.template.spec"
+HEAD = f"{HEAD_POD}.containers[0]"
+WORKERS_POD = "spec.workerGroupSpecs[groupName=cpu].template.spec"
+WORKERS = f"{WORKERS_POD}.containers[0]"
+POD = "spec.template.spec"
+JOBS_HEAD = "spec.rayClusterSpec.headGroupSpec.template.spec.containers[0]"
+ENDPOINTS_HEAD = "spec.rayClusterConfig.headGroupSpec.template.spec.containers[0]"
+ENDPOINTS_WORKERS = "spec.rayClusterConfig.workerGroupSpecs[0].template.spec"
+SUBMITTER = "spec.submitterPodTemplate.spec"
+LAUNCHER = "spec.jobTemplate.spec.template.spec"
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "stringData": {"password": "x"}}
+CLEAR = {"name": "AWS_SECRET_ACCESS_KEY", "value": "x"}
+HOST = {"name": "h", "hostPath": {"path": "/"}}
+ANYBODY = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "x"}}
+ANYBODY |= {"spec": {"podSelector": {}, "ingress": [{}]}}
+
+
+def lower(name: str, path: str) -> Edit:
+    return put(name, path, lambda text: text[:-1])
+
+
+def no_tag(image: str) -> str:
+    return image.rpartition(":")[0]
+
+
+CHANGES: dict[str, tuple[Check, Edit, str]] = {
+    # pods
+    "a head without a securityContext": (pod_security.unrestricted, drop(CLUSTER, f"{HEAD}.securityContext"), CLUSTER),
+    "workers without a seccomp profile": (
+        pod_security.unrestricted,
+        drop(CLUSTER, f"{WORKERS_POD}.securityContext.seccompProfile"),
+        CLUSTER,
+    ),
+    "an autoscaler without a securityContext": (
+        pod_security.unrestricted,
+        drop(CLUSTER, "spec.autoscalerOptions.securityContext"),
+        CLUSTER,
+    ),
+    "an init container that keeps its capabilities": (
+        pod_security.unrestricted,
+        drop(MLFLOW, f"{POD}.initContainers[0].securityContext.capabilities"),
+        MLFLOW,
+    ),
+    "a database that runs as root": (
+        pod_security.unrestricted,
+        put(POSTGRES, f"{POD}.securityContext.runAsUser", 0),
+        POSTGRES,
+    ),
+    "a pod that may be root": (pod_security.unrestricted, drop(MLFLOW, f"{POD}.securityContext.runAsNonRoot"), MLFLOW),
+    "a pod that mounts its host": (pod_security.unrestricted, put(CLUSTER, f"{HEAD_POD}.volumes", plus(HOST)), CLUSTER),
+    "a pod in its host's network": (pod_security.unrestricted, put(CLUSTER, f"{HEAD_POD}.hostNetwork", True), CLUSTER),
+    "a submitter without a securityContext": (
+        pod_security.unrestricted,
+        drop("RayJob", f"{SUBMITTER}.containers[0].securityContext"),
+        "RayJob",
+    ),
+    "a launcher that may gain rights": (
+        pod_security.unrestricted,
+        drop("CronJob", f"{LAUNCHER}.containers[0].securityContext.allowPrivilegeEscalation"),
+        "CronJob",
+    ),
+    "a namespace where restricted is misspelt": (
+        pod_security.unguarded_namespaces,
+        lower("Namespace raymill", "metadata.labels[pod-security.kubernetes.io/enforce]"),
+        CLUSTER,
+    ),
+    "a root file system that can be written": (
+        containers.writable_roots,
+        drop(CLUSTER, f"{HEAD}.securityContext.readOnlyRootFilesystem"),
+        CLUSTER,
+    ),
+    "no place for scratch files": (
+        containers.writable_roots,
+        drop(CLUSTER, f"{WORKERS}.volumeMounts[mountPath=/tmp]"),
+        CLUSTER,
+    ),
+    "an image without a tag": (containers.moving_images, put(MLFLOW, f"{POD}.containers[0].image", no_tag), MLFLOW),
+    "an image that is the latest": (containers.moving_images, put(CLUSTER, f"{HEAD}.image", "raymill:latest"), CLUSTER),
+    "a production overlay without a digest": (
+        containers.undigested_images,
+        put(POSTGRES, f"{POD}.containers[0].image", lambda image: image.partition("@")[0]),
+        "overlays/cpu",
+    ),
+    "more memory asked than allowed": (
+        containers.unbounded,
+        put(CLUSTER, f"{WORKERS}.resources.limits.memory", "1Gi"),
+        CLUSTER,
+    ),
+    "no requests and no limits": (containers.unbounded, drop(MLFLOW, f"{POD}.containers[0].resources"), MLFLOW),
+    "a quantity that is none": (containers.unbounded, put(CLUSTER, f"{HEAD}.resources.limits.memory", "8GB"), CLUSTER),
+    "workers that nobody asks": (containers.unprobed, drop(CLUSTER, f"{WORKERS}.livenessProbe"), CLUSTER),
+    "a database that nobody asks": (
+        containers.unprobed,
+        drop(POSTGRES, f"{POD}.containers[0].readinessProbe"),
+        POSTGRES,
+    ),
+    "a volume that may fill its node": (
+        containers.unbounded_scratch,
+        drop(CLUSTER, f"{HEAD_POD}.volumes[name=tmp].emptyDir.sizeLimit"),
+        CLUSTER,
+    ),
+    "a variable that is set twice": (
+        containers.said_twice,
+        put(CLUSTER, f"{HEAD}.env", lambda env: [*env, env[0]]),
+        CLUSTER,
+    ),
+    "a worker that is not drained": (containers.undrained, drop(CLUSTER, f"{WORKERS}.lifecycle"), CLUSTER),
+    "a worker with no time to drain": (
+        containers.undrained,
+        drop(CLUSTER, f"{WORKERS_POD}.terminationGracePeriodSeconds"),
+        CLUSTER,
+    ),
+    # access
+    "workers with a token": (
+        access.needless_tokens,
+        put(CLUSTER, f"{WORKERS_POD}.automountServiceAccountToken", True),
+        CLUSTER,
+    ),
+    "an account that hands out tokens": (
+        access.needless_tokens,
+        drop("ServiceAccount mlflow", "automountServiceAccountToken"),
+        CLUSTER,
+    ),
+    "a head without a token": (
+        access.missing_tokens,
+        put(CLUSTER, f"{HEAD_POD}.automountServiceAccountToken", False),
+        CLUSTER,
+    ),
+    "a head without rights": (access.missing_tokens, remove("RoleBinding ray-head"), CLUSTER),
+    "a rule for all verbs": (access.wild_rights, put("Role ray-head", "rules[0].verbs", ["*"]), CLUSTER),
+    "a rule for all groups": (access.wild_rights, put("Role raymill-launcher", "rules[0].apiGroups", ["*"]), CLUSTER),
+    "a rule for secrets": (
+        access.wild_rights,
+        put("Role raymill-launcher", "rules[0].resources", plus("secrets")),
+        CLUSTER,
+    ),
+    "a launcher that may delete pods": (
+        access.wider_launcher,
+        put("Role raymill-launcher", "rules", plus({"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]})),
+        CLUSTER,
+    ),
+    "a launcher that may not create": (access.wider_launcher, drop("Role raymill-launcher", "rules[0]"), CLUSTER),
+    "a password in clear": (access.secrets_in_clear, put(MLFLOW, f"{POD}.containers[0].env", plus(CLEAR)), MLFLOW),
+    "a password in an address": (
+        access.secrets_in_clear,
+        put("ConfigMap mlflow", "data.uri", "postgresql://mlflow:hunter2@postgres/mlflow"),
+        MLFLOW,
+    ),
+    "a secret that is committed": (access.secrets_in_clear, add(SECRET), CLUSTER),
+    # network
+    "no default": (network.open_by_default, remove("NetworkPolicy default-deny"), CLUSTER),
+    "no way for the operator": (network.cut_off, remove("NetworkPolicy operator-to-heads"), CLUSTER),
+    "no way for Prometheus": (network.cut_off, remove("NetworkPolicy prometheus"), CLUSTER),
+    "no way to names": (network.cut_off, remove("NetworkPolicy dns"), CLUSTER),
+    "no way to the API server": (network.cut_off, remove("NetworkPolicy heads-to-api-server"), CLUSTER),
+    "no way to the store": (network.cut_off, remove("NetworkPolicy to-store"), CLUSTER),
+    "no way from a submitter": (network.cut_off, drop("RayJob", "spec.submitterPodTemplate.metadata"), "RayJob"),
+    "a policy for a label that nobody has": (
+        network.cut_off,
+        put("NetworkPolicy ray", "spec.podSelector.matchLabels", {"ray.io/is-ray-nod": "yes"}),
+        CLUSTER,
+    ),
+    "a policy for everybody": (network.too_open, add(ANYBODY), CLUSTER),
+    # KubeRay
+    "a submission mode that is none": (
+        jobs.bad_submissions,
+        lower("RayJob", "spec.submissionMode"),
+        "RayJob",
+    ),
+    "no template for the submitter": (jobs.bad_submissions, drop("RayJob", "spec.submitterPodTemplate"), "RayJob"),
+    "no word about authentication": (kuberay.open_dashboards, drop(CLUSTER, "spec.authOptions"), CLUSTER),
+    "no word about authentication in a job": (
+        kuberay.open_dashboards,
+        drop("RayJob", "spec.rayClusterSpec.authOptions"),
+        "RayJob",
+    ),
+    "a cluster that stays after its job": (
+        jobs.endless_jobs,
+        drop("RayJob", "spec.shutdownAfterJobFinishes"),
+        "RayJob",
+    ),
+    "a second cluster for a job that failed": (jobs.endless_jobs, put("RayJob", "spec.backoffLimit", 2), "RayJob"),
+    "a job without a deadline": (jobs.endless_jobs, drop("RayJob", "spec.activeDeadlineSeconds"), "RayJob"),
+    "a job with two clusters": (
+        jobs.unclear_clusters,
+        put("RayJob", "spec.clusterSelector", {"ray.io/cluster": "raymill"}),
+        "RayJob",
+    ),
+    "an upgradeStrategy in a job's cluster": (
+        jobs.unclear_clusters,
+        put("RayJob", "spec.rayClusterSpec.upgradeStrategy", {"type": "None"}),
+        "RayJob",
+    ),
+    "an endpoint without its head": (
+        endpoints.bad_endpoints,
+        put("RayService", "spec.excludeHeadPodFromServeSvc", True),
+        "RayService",
+    ),
+    "an endpoint without an upgradeStrategy": (
+        endpoints.bad_endpoints,
+        drop("RayService", "spec.upgradeStrategy"),
+        "RayService",
+    ),
+    "an endpoint on one node": (
+        endpoints.bad_endpoints,
+        drop("RayService", f"{ENDPOINTS_WORKERS}.topologySpreadConstraints"),
+        "RayService",
+    ),
+    "an endpoint whose port is nowhere": (
+        endpoints.bad_endpoints,
+        drop("RayService", f"{ENDPOINTS_WORKERS}.containers[0].ports[name=serve]"),
+        "RayService",
+    ),
+    "a head that works": (kuberay.working_heads, drop(CLUSTER, "spec.headGroupSpec.rayStartParams.num-cpus"), CLUSTER),
+    "a parameter that is no string": (
+        kuberay.working_heads,
+        put(CLUSTER, "spec.headGroupSpec.rayStartParams.num-cpus", 0),
+        CLUSTER,
+    ),
+    "the first autoscaler": (kuberay.bad_autoscaling, drop(CLUSTER, "spec.autoscalerOptions.version"), CLUSTER),
+    "replicas of a group that is scaled": (
+        kuberay.bad_autoscaling,
+        put(CLUSTER, "spec.workerGroupSpecs[0].replicas", 2),
+        CLUSTER,
+    ),
+    "a group without a bound": (
+        kuberay.bad_autoscaling,
+        drop(CLUSTER, "spec.workerGroupSpecs[0].maxReplicas"),
+        CLUSTER,
+    ),
+    "a group that never shrinks": (
+        kuberay.idle_groups_that_stay,
+        put(CLUSTER, "spec.workerGroupSpecs[0].minReplicas", 1),
+        CLUSTER,
+    ),
+    "a head with little memory": (
+        kuberay.small_nodes,
+        put(CLUSTER, f"{HEAD}.resources", {"limits": {"cpu": "2", "memory": "2Gi"}}),
+        CLUSTER,
+    ),
+    "shared memory on a disk": (
+        kuberay.small_nodes,
+        drop(CLUSTER, f"{WORKERS_POD}.volumes[name=shared-mem].emptyDir.medium"),
+        CLUSTER,
+    ),
+    "an alpha feature": (kuberay.alpha_features, put(CLUSTER, "spec.networkPolicy", {"mode": "DenyAll"}), CLUSTER),
+    "a variable of KubeRay's": (
+        kuberay.spoilt_environment,
+        put(CLUSTER, f"{HEAD}.env", plus({"name": "RAY_AUTH_MODE", "value": "disabled"})),
+        CLUSTER,
+    ),
+    "a label that KubeRay selects by": (
+        naming.relabelled,
+        put(CLUSTER, "spec.headGroupSpec.template.metadata.labels[app.kubernetes.io/name]", "ray"),
+        CLUSTER,
+    ),
+    "a name that is too long": (naming.long_names, put("RayJob", "metadata.name", "n" * 48), "RayJob"),
+    # references
+    "an account that is misspelt": (
+        references.dangling,
+        put(CLUSTER, f"{WORKERS_POD}.serviceAccountName", "ray-wroker"),
+        CLUSTER,
+    ),
+    "a ConfigMap that is misspelt": (
+        references.dangling,
+        put(CLUSTER, f"{HEAD}.envFrom[0].configMapRef.name", "raymill-sotre"),
+        CLUSTER,
+    ),
+    "a secret that nobody makes": (
+        references.dangling,
+        put(POSTGRES, f"{POD}.containers[0].env[name=POSTGRES_PASSWORD].valueFrom.secretKeyRef.name", "mlflow-db"),
+        POSTGRES,
+    ),
+    "a volume that is misspelt": (
+        references.unmounted,
+        put(CLUSTER, f"{HEAD_POD}.volumes[name=tmp].name", "temp"),
+        CLUSTER,
+    ),
+    "a budget for nobody": (
+        references.lonely_selectors,
+        put("PodDisruptionBudget ray-head", "spec.selector.matchLabels", {"ray.io/node-typ": "head"}),
+        CLUSTER,
+    ),
+    "a Service for nobody": (
+        references.lonely_selectors,
+        put("Service mlflow", "spec.selector", {"app.kubernetes.io/name": "mlfow"}),
+        MLFLOW,
+    ),
+    "a port that is misspelt": (
+        references.closed_ports,
+        put("Service mlflow", "spec.ports[0].targetPort", "htpt"),
+        MLFLOW,
+    ),
+    "a binding of a role that is misspelt": (
+        references.unbound,
+        put("RoleBinding ray-head", "roleRef.name", "ray-haed"),
+        CLUSTER,
+    ),
+    "a queue that is misspelt": (
+        references.unbound,
+        put("RayJob", "metadata.labels[kueue.x-k8s.io/queue-name]", "jbos"),
+        "run, components/all",
+    ),
+    "another namespace": (naming.misplaced, put(MLFLOW, "metadata.namespace", "default"), MLFLOW),
+    "an object that nobody finds": (
+        naming.unlabelled,
+        drop(MLFLOW, "metadata.labels[app.kubernetes.io/part-of]"),
+        MLFLOW,
+    ),
+    "a quota that is too small": (
+        quota.over_quota,
+        put("ResourceQuota raymill", "spec.hard[requests.memory]", "8Gi"),
+        CLUSTER,
+    ),
+    "no default for a container that a quota refuses": (quota.over_quota, remove("LimitRange raymill"), CLUSTER),
+    "a setting that is misspelt": (
+        settings.bad_settings,
+        rename("ConfigMap raymill-jobs", "data", "deadline_s", "deadline"),
+        CLUSTER,
+    ),
+    "a setting that is no number": (
+        settings.bad_settings,
+        put("ConfigMap raymill-jobs", "data.wait_s", "30m"),
+        CLUSTER,
+    ),
+    "a resource that the queue doesn't count": (
+        jobs.unfit_for_queues,
+        put("RayJob", f"{SUBMITTER}.containers[0].resources.requests[example.com/fpga]", "1"),
+        "run, components/all",
+    ),
+    "a job in a queue that isn't elastic": (
+        jobs.unfit_for_queues,
+        drop("RayJob", "metadata.annotations[kueue.x-k8s.io/elastic-job]"),
+        "run, components/all",
+    ),
+    "no quota": (inventory.missing, remove("ResourceQuota raymill"), CLUSTER),
+    "no budget for endpoints": (inventory.missing, remove("PodDisruptionBudget endpoints"), CLUSTER),
+    "a budget that keeps nothing": (
+        inventory.loose_budgets,
+        drop("PodDisruptionBudget endpoints", "spec.minAvailable"),
+        CLUSTER,
+    ),
+    "no monitor of workers": (inventory.missing, remove("PodMonitor ray-workers"), "PodMonitor"),
+    "no alert for endpoints": (
+        inventory.missing,
+        drop("PrometheusRule", "spec.groups[name=raymill.endpoints]"),
+        "PodMonitor",
+    ),
+    "no group with GPUs": (inventory.missing, drop(CLUSTER, "spec.workerGroupSpecs[groupName=gpu]"), CLUSTER),
+    "MLflow that everybody reaches": (inventory.public, put("Service mlflow", "spec.type", "LoadBalancer"), MLFLOW),
+    "a head that everybody reaches": (
+        inventory.public,
+        put(CLUSTER, "spec.headGroupSpec.serviceType", "NodePort"),
+        CLUSTER,
+    ),
+    "MLflow without its migration": (inventory.bad_tracker, drop(MLFLOW, f"{POD}.initContainers"), MLFLOW),
+    "a probe of another path": (
+        commands.unanswered,
+        put(CLUSTER, f"{WORKERS}.readinessProbe.httpGet.path", "/api/health"),
+        CLUSTER,
+    ),
+    # what is handed over, and what stands
+    "a spec that isn't mounted by itself": (
+        handing_over.lost_files,
+        drop("RayJob", f"{SUBMITTER}.containers[0].volumeMounts[mountPath=/job/spec.yaml].subPath"),
+        "RayJob",
+    ),
+    "a job without its files": (handing_over.lost_files, drop("RayJob", "spec.runtimeEnvYAML"), "RayJob"),
+    "a job of another id": (handing_over.unlike_ids, put("RayJob", "spec.jobId", "another"), "RayJob"),
+    "a job that isn't found by its spec": (
+        handing_over.unfindable,
+        drop("RayJob", "metadata.labels[raymill/spec]"),
+        "RayJob",
+    ),
+    "two jobs at a time": (handing_over.loose_schedules, drop("CronJob", "spec.concurrencyPolicy"), "CronJob"),
+    "a job past the queue": (
+        jobs.unfit_for_queues,
+        drop("RayJob", "metadata.labels[kueue.x-k8s.io/queue-name]"),
+        "run, components/all",
+    ),
+    "an endpoint of another application": (
+        endpoints.unservable,
+        put("RayService", "spec.serveConfigV2", lambda text: text.replace("serving.app:build", "serving.app:buid")),
+        "RayService",
+    ),
+    "an argument that the endpoint doesn't take": (
+        endpoints.unservable,
+        put("RayService", "spec.serveConfigV2", lambda text: text.replace("max_batch_size", "batch_size")),
+        "RayService",
+    ),
+    "a head without HAProxy": (
+        endpoints.unsettled,
+        drop("RayService", f"{ENDPOINTS_HEAD}.env[name=RAY_SERVE_ENABLE_HA_PROXY]"),
+        "RayService",
+    ),
+    "no keys of the store": (references.storeless, drop(CLUSTER, f"{WORKERS}.envFrom[1]"), CLUSTER),
+    "no place for a home": (
+        containers.writable_roots,
+        drop(CLUSTER, f"{HEAD}.volumeMounts[mountPath=/home/raymill]"),
+        CLUSTER,
+    ),
+    "scratch larger than what a pod may have": (
+        containers.unbounded_scratch,
+        put(CLUSTER, f"{WORKERS_POD}.volumes[name=tmp].emptyDir.sizeLimit", "1Ti"),
+        CLUSTER,
+    ),
+    "an object store larger than its memory": (
+        kuberay.small_nodes,
+        put(CLUSTER, "spec.workerGroupSpecs[0].rayStartParams.object-store-memory", "64000000000"),
+        CLUSTER,
+    ),
+    "a probe that kills a loaded head": (
+        containers.bad_probes,
+        put(CLUSTER, f"{HEAD}.livenessProbe.failureThreshold", 1),
+        CLUSTER,
+    ),
+    "a probe that asks nothing": (containers.bad_probes, drop(CLUSTER, f"{HEAD}.livenessProbe.httpGet"), CLUSTER),
+    "a database without a password": (
+        inventory.open_databases,
+        drop(POSTGRES, f"{POD}.containers[0].env[name=POSTGRES_PASSWORD]"),
+        POSTGRES,
+    ),
+    "an open listener": (inventory.public, put("Gateway", "spec.listeners[0].protocol", "HTTP"), "Gateway"),
+    "a route to nowhere": (inventory.dead_ends, drop("HTTPRoute", "spec.rules[0].backendRefs"), "HTTPRoute"),
+    "a queue without preemption": (inventory.selfish_queues, drop("ClusterQueue", "spec.preemption"), "ClusterQueue"),
+    # words
+    "a job that is misspelt": (
+        commands.bad_commands,
+        put("RayJob", "spec.entrypoint", lambda text: text.replace("jobs.", "jbos.")),
+        "RayJob",
+    ),
+    "an option that is misspelt": (
+        commands.bad_commands,
+        put("RayJob", "spec.entrypoint", lambda text: text.replace("--json", "--jason")),
+        "RayJob",
+    ),
+    "a launcher's command that is misspelt": (
+        commands.bad_commands,
+        put("CronJob", f"{LAUNCHER}.containers[0].command[1]", "rnu"),
+        "CronJob",
+    ),
+    "a parameter that is misspelt": (
+        commands.bad_commands,
+        rename(CLUSTER, "spec.headGroupSpec.rayStartParams", "num-cpus", "num-cpu"),
+        CLUSTER,
+    ),
+    "a variable that is misspelt": (
+        environment.unread,
+        put(CLUSTER, f"{HEAD}.env[name=RAY_SERVE_ENABLE_HA_PROXY].name", "RAY_SERVE_ENABLE_HAPROXY"),
+        CLUSTER,
+    ),
+    "a setting of Ray's core that is misspelt": (
+        environment.unread,
+        put(CLUSTER, f"{HEAD}.env[name=RAY_task_oom_retries].name", "RAY_task_omo_retries"),
+        CLUSTER,
+    ),
+    "another Ray": (versions.other_rays, put(CLUSTER, "spec.rayVersion", "2.59.0"), CLUSTER),
+    "another raymill": (versions.other_raymills, put(CLUSTER, f"{WORKERS}.image", "raymill:0.0.9"), CLUSTER),
+    # schemas, policies, monitoring
+    "a field of Kubernetes that is misspelt": (
+        schemas.core_problems,
+        rename(MLFLOW, f"{POD}.containers[0]", "readinessProbe", "readinesProbe"),
+        MLFLOW,
+    ),
+    "a policy that only warns": (
+        policies.toothless,
+        put("ValidatingAdmissionPolicyBinding", "spec.validationActions", ["Warn"]),
+        "ValidatingAdmissionPolicy",
+    ),
+    "a policy that nothing binds": (
+        policies.toothless,
+        remove("ValidatingAdmissionPolicyBinding"),
+        "ValidatingAdmissionPolicy",
+    ),
+    "an alert for a metric that is misspelt": (
+        metrics.unexported,
+        put(
+            "PrometheusRule",
+            "spec.groups",
+            lambda groups: [*groups, {"name": "x", "rules": [{"alert": "X", "expr": "ray_raymil_jobs_total > 0"}]}],
+        ),
+        "PrometheusRule",
+    ),
+    "an alert that says nothing": (
+        metrics.unexplained,
+        put("PrometheusRule", "spec.groups", plus({"name": "x", "rules": [{"alert": "X", "expr": "up == 0"}]})),
+        "PrometheusRule",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_is_missing_or_misspelt_is_reported(what: str) -> None:
+    check, edit, of = CHANGES[what]
+    assert Mutation(what=what, of=of, edit=edit, check=check).problems()
+
+
+@pytest.mark.parametrize(
+    "name", ["NetworkPolicy endpoints", "NetworkPolicy to-store", "NetworkPolicy operator-to-heads"]
+)
+def test_an_endpoint_that_a_missing_policy_cuts_off_is_reported(name: str) -> None:
+    build = mutation.of_build("service, overlays/cpu")
+    beside = [each for each in build.beside if label(each) != name]
+    assert len(beside) < len(build.beside)
+    assert network.cut_off(replace(build, beside=tuple(beside)))
+
+
+# Only the CRDs' schemas see these.
+MISSPELT: dict[str, tuple[Edit, str]] = {
+    "probes": (rename(CLUSTER, HEAD, "livenessProbe", "livenesProbe"), CLUSTER),
+    "autoscalerOptions": (rename(CLUSTER, "spec", "autoscalerOptions", "autoscalerOption"), CLUSTER),
+    "idleTimeoutSeconds": (
+        rename(CLUSTER, "spec.workerGroupSpecs[0]", "idleTimeoutSeconds", "idleTimeoutSecond"),
+        CLUSTER,
+    ),
+    "shutdownAfterJobFinishes": (
+        rename("RayJob", "spec", "shutdownAfterJobFinishes", "shutdownAfterJobFinish"),
+        "RayJob",
+    ),
+    "securityContext of a submitter": (
+        rename("RayJob", f"{SUBMITTER}.containers[0]", "securityContext", "securityContex"),
+        "RayJob",
+    ),
+    "upgradeStrategy": (rename("RayService", "spec", "upgradeStrategy", "upgradeStragety"), "RayService"),
+    "a mode": (put(CLUSTER, "spec.authOptions.mode", "tokens"), CLUSTER),
+    "a number": (put(CLUSTER, "spec.workerGroupSpecs[0].maxReplicas", "eight"), CLUSTER),
+}
+
+
+@pytest.mark.parametrize("what", MISSPELT)
+def test_what_is_misspelt_in_rays_kinds_is_reported(what: str, known: crds.Crds) -> None:
+    edit, of = MISSPELT[what]
+
+    def check(build: mutation.Build) -> list[str]:
+        return schemas.custom_problems(build, known)
+
+    assert Mutation(what=what, of=of, edit=edit, check=check).problems()

@@ -1,0 +1,299 @@
+"""Commands with `--on k8s` from their words to their end, against a Kubernetes in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.cli import main
+from cluster.ray_endpoint import progress
+from raymill.job_record import JobRecord
+from raymill.store import Store
+from tests.fake_kubernetes import FakeKubernetes, status, with_the_base
+
+ID = "far-train-20261126-120000-abcd"
+SPEC = "name: far\ntask: {type: regression, target: y}\ndata: {source: s3://lake/t.csv}\ntracking: http://mlflow:5000\n"
+CHAMPION = {"name": "far", "number": 3, "bundle_uri": "s3://ml/b", "digest": "d" * 64, "run_id": "r"}
+COMPLETE = status(jobDeploymentStatus="Complete", jobStatus="SUCCEEDED", rayClusterName="far-1")
+RUNNING = status(jobDeploymentStatus="Running", jobStatus="RUNNING", rayClusterName="far-1")
+SERVED = {
+    "observedGeneration": 1,
+    "conditions": [{"type": "Ready", "status": "True"}],
+    "activeServiceStatus": {"rayClusterName": "far-2", "applicationStatuses": {"far": {"status": "RUNNING"}}},
+}
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeKubernetes:
+    """What commands find: the base is applied, and a job runs, then has succeeded, the second time that it is got."""
+    made = with_the_base(looks={"RayJob": [RUNNING, COMPLETE]})
+    monkeypatch.setattr("cluster.kubernetes_api.KubernetesApi.connect", lambda: made)
+    for module in ("on_kubernetes", "rendering"):
+        monkeypatch.setattr(f"cluster.{module}.new_id", lambda name, command, at: ID)
+    for module in ("ray_job_submission", "ray_endpoint"):
+        monkeypatch.setattr(f"cluster.{module}._POLL_S", 0)
+    monkeypatch.setattr("cluster.on_kubernetes.require_store", lambda uri, console: None)
+    made.add("Pod", "s-1", metadata={"labels": {"batch.kubernetes.io/job-name": ID}}, status={"phase": "Running"})
+    return made
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """Types a command for a spec whose store is a folder, which counts as a bucket here."""
+    path = tmp_path / "far.yaml"
+    path.write_text(f"{SPEC}store: {tmp_path}/store\n")
+    monkeypatch.setattr("cluster.on_kubernetes.require_remote", lambda *_: None)
+
+    def typed(*words: str) -> tuple[int, dict[str, Any], list[str]]:
+        on = [] if "--on" in words else ["--on", "k8s"]
+        code = main([words[0], str(path), "--json", *words[1:], *on])
+        shown = capsys.readouterr()
+        return code, json.loads(shown.out), shown.err.splitlines()
+
+    return typed
+
+
+def reported(**report: Any) -> str:
+    return json.dumps({"job": "train", "status": "succeeded", "elapsed_s": {}} | report)
+
+
+def test_a_job_is_applied_and_its_lines_and_report_are_its_drivers(
+    fake: FakeKubernetes, run: Callable[..., Any]
+) -> None:
+    fake.logs["s-1"] = [["prepare   9 rows", reported(rows=9)]]
+    code, report, said = run("train", "train.epochs=5")
+    assert (code, report["job"], report["rows"]) == (0, "train", 9)
+    assert said == [f"submitted {ID} to Kubernetes, as the RayJob {ID} in raymill", "prepare   9 rows"]
+    spec = yaml.safe_load(fake.applied[0]["data"]["spec.yaml"])
+    assert (spec["name"], spec["train"]["epochs"]) == ("far", 5)
+    assert fake.applied[1]["spec"]["entrypoint"] == "python -m jobs.train spec.yaml --json"
+
+
+def test_a_log_that_is_cut_off_is_gone_on_with_and_so_is_that_of_a_second_pod(
+    fake: FakeKubernetes, run: Callable[..., Any]
+) -> None:
+    def second_pod(found: dict[str, Any]) -> None:
+        RUNNING(found)
+        later = {"labels": {"batch.kubernetes.io/job-name": ID}, "creationTimestamp": "2026-11-26T12:05:00Z"}
+        fake.add("Pod", "s-2", metadata=later, status={"phase": "Running"})
+
+    fake.looks["RayJob"] = [RUNNING, RUNNING, second_pod, COMPLETE]
+    fake.logs["s-1"] = [["one"], ["one", "two"]]
+    fake.logs["s-2"] = [["one", "two", "three", reported()]]
+    code, _, said = run("train")
+    assert (code, said[1:]) == (0, ["one", "two", "three"])
+
+
+def test_a_job_that_goes_on_elsewhere_is_shown_from_its_beginning(
+    fake: FakeKubernetes, run: Callable[..., Any]
+) -> None:
+    elsewhere = status(jobDeploymentStatus="Running", jobStatus="RUNNING", rayClusterName="far-2")
+    ended = status(jobDeploymentStatus="Complete", jobStatus="SUCCEEDED", rayClusterName="far-2")
+    fake.looks["RayJob"] = [RUNNING, status(jobDeploymentStatus="Suspended"), elsewhere, ended]
+    fake.logs["s-1"] = [["one", "two"], ["one", "two"], ["continues", reported()]]
+    assert run("train")[2][1:] == ["one", "two", "waiting for room in its queue", "continues"]
+
+
+def test_it_is_said_once_what_a_job_waits_for(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    pod = fake.objects.pop(("Pod", "s-1"))
+
+    def started(found: dict[str, Any]) -> None:
+        fake.objects[("Pod", "s-1")] = pod
+        COMPLETE(found)
+
+    starting = status(jobDeploymentStatus="Initializing", rayClusterName="far-1")
+    fake.looks["RayJob"] = [status(jobDeploymentStatus="Suspended"), starting, starting, RUNNING, started]
+    fake.logs["s-1"] = [[reported()]]
+    _, _, said = run("train")
+    assert said[1:] == [
+        f"waiting for {what}" for what in ("room in its queue", "its Ray cluster", "the pod that hands it over")
+    ]
+
+
+def test_a_job_that_fails_ends_with_its_own_exit_code_and_words(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    failed = status(jobDeploymentStatus="Failed", jobStatus="FAILED", message="... failed with exit code 2, last ...")
+    fake.looks["RayJob"] = [RUNNING, failed]
+    fake.logs["s-1"] = [
+        ["error: no such column", reported(status="failed", error={"what": "no such column", "fix": ""})]
+    ]
+    code, report, said = run("train")
+    assert (code, report["status"], report["error"]["what"]) == (2, "failed", "no such column")
+    assert said[-1] == "error: no such column"
+
+
+def test_a_job_without_a_word_is_told_by_kuberays_reason(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    late = status(
+        jobDeploymentStatus="Failed", jobStatus="RUNNING", reason="DeadlineExceeded", message="It has passed."
+    )
+    fake.looks["RayJob"], fake.logs["s-1"] = [RUNNING, late], [["one"]]
+    code, report, _ = run("train")
+    assert code == 3
+    assert "ended as failed without a result: DeadlineExceeded: It has passed." in report["error"]["what"]
+
+
+def test_where_the_log_may_not_be_read_the_status_is_followed_and_the_store_has_the_report(
+    fake: FakeKubernetes, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    fake.refused = {"log"}
+    begun = JobRecord.begin("far", "train", "train far.yaml", "k8s", datetime.now(UTC), ID)
+    ended = {"state": "succeeded", "ended": begun.started, "exit_code": 0, "report": {"rows": 9}}
+    JobRecord(**{name: getattr(begun, name) for name in JobRecord.__slots__} | ended).write(Store(f"{tmp_path}/store"))
+    fake.looks["RayJob"] = [RUNNING, RUNNING, COMPLETE]
+    code, report, said = run("train")
+    assert (code, report["rows"]) == (0, 9)
+    assert said[1:] == [
+        "Kubernetes refuses: log is forbidden. What the job says is in its store; its state follows here.",
+        "waiting for its end",
+    ]
+
+
+def test_a_job_that_was_cancelled_is_interrupted(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    stopped = status(jobDeploymentStatus="Complete", jobStatus="STOPPED")
+    fake.looks["RayJob"], fake.logs["s-1"] = [RUNNING, stopped], [["one"]]
+    code, report, _ = run("train")
+    assert (code, report["error"]["what"]) == (130, f"The job {ID} was cancelled.")
+
+
+def test_a_job_that_was_deleted_is_said_to_be_gone(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    fake.looks["RayJob"] = [RUNNING, lambda found: fake.delete("RayJob", ID)]
+    fake.logs["s-1"] = [["one"]]
+    code, report, _ = run("train")
+    assert (code, report["error"]["what"]) == (3, f"The job {ID} is no longer in Kubernetes: its RayJob was deleted.")
+
+
+def test_nobody_looking_after_ray_jobs_is_said_after_a_while(
+    fake: FakeKubernetes, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.ray_job_submission._SEEN_WITHIN_S", 0)
+    fake.looks["RayJob"], fake.logs["s-1"] = [], [[]]
+    code, report, _ = run("train")
+    assert code == 3
+    assert report["error"]["what"].startswith(f"Nobody has looked at the RayJob {ID}")
+    assert "KubeRay operator" in report["error"]["fix"]
+
+
+def test_ctrl_c_leaves_the_job_alone_and_says_how_to_go_on(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    def interrupted(found: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    fake.looks["RayJob"] = [interrupted]
+    code, report, _ = run("train")
+    assert (code, fake.deleted) == (130, [])
+    assert report["error"]["what"] == f"The job {ID} goes on at k8s."
+    assert "raymill logs -f SPEC --on k8s" in report["error"]["fix"]
+
+
+def test_a_walk_serves_its_champion_and_says_how_to_reach_it(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    fake.logs["s-1"] = [[reported(job="run", champion=CHAMPION)]]
+    deploying = SERVED | {"activeServiceStatus": {"applicationStatuses": {"far": {"status": "DEPLOYING"}}}}
+    fake.looks["RayService"] = [status(), status(**deploying), status(**SERVED)]
+    code, report, said = run("run")
+    assert (code, report["endpoint"]) == (0, "http://far-serve-svc.raymill:8000")
+    assert fake.applied[1]["spec"]["entrypoint"].endswith("--json --no-serve")
+    arguments = yaml.safe_load(fake.applied[-1]["spec"]["serveConfigV2"])["applications"][0]["args"]
+    assert (arguments["version"], arguments["bundle_uri"], arguments["digest"]) == ("3", "s3://ml/b", "d" * 64)
+    assert said[1:] == [
+        "waiting for the KubeRay operator",
+        "waiting for its replicas, deploying",
+        "far version 3 is served in Kubernetes at http://far-serve-svc.raymill:8000",
+        "next:     kubectl -n raymill port-forward service/far-serve-svc 8000",
+    ]
+
+
+@pytest.mark.parametrize(("words", "champion"), [(["--no-serve"], CHAMPION), ([], None)])
+def test_no_endpoint_is_made_where_none_is_wanted_or_nothing_was_promoted(
+    words: list[str], champion: Any, fake: FakeKubernetes, run: Callable[..., Any]
+) -> None:
+    fake.logs["s-1"] = [[reported(job="run", champion=champion)]]
+    code, report, _ = run("run", *words)
+    assert code == 0 and report.get("endpoint") is None
+    assert not [made for made in fake.applied if made["kind"] == "RayService"]
+
+
+def test_deploy_serves_the_champion_that_the_gate_names_and_undeploy_ends_it(
+    fake: FakeKubernetes, run: Callable[..., Any]
+) -> None:
+    fake.logs["s-1"] = [[reported(job="promote", champion=CHAMPION)]]
+    fake.looks["RayService"] = [status(**SERVED)]
+    code, report, said = run("deploy")
+    assert (code, report["job"]) == (0, "deploy")
+    assert report["endpoint"] == "http://far-serve-svc.raymill:8000"
+    assert fake.applied[1]["spec"]["entrypoint"].startswith("python -m jobs.promote ")
+    code, report, _ = run("undeploy")
+    assert (code, report["endpoint"]) == (0, None)
+    assert ("RayService", "far") in fake.deleted
+    code, report, said = run("undeploy")
+    assert (code, said[0]) == (2, "error: There is no endpoint far in the namespace raymill.")
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "what"),
+    [
+        ({"status": "DEPLOY_FAILED", "message": "raymill.errors.StoreError: no bucket.\nMake it."}, 3, "no bucket."),
+        ({"status": "DEPLOYING"}, 3, "isn't ready after 1 seconds; it waits for its replicas, deploying"),
+    ],
+)
+def test_an_endpoint_that_does_not_start_says_why(
+    told: dict[str, str], code: int, what: str, run: Callable[..., Any], fake: FakeKubernetes
+) -> None:
+    fake.logs["s-1"] = [[reported(job="run", champion=CHAMPION)]]
+    fake.objects[("ConfigMap", "raymill-jobs")]["data"]["wait_s"] = "1"
+    fake.looks["RayService"] = [
+        status(**SERVED | {"activeServiceStatus": {"applicationStatuses": {"far": told}}})
+    ] * 99_999
+    found, report, _ = run("run")
+    assert found == code
+    assert what in report["error"]["what"]
+
+
+def test_once_is_refused_before_there_is_a_job(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    code, report, said = run("run", "--once")
+    assert (code, fake.applied, len(said)) == (2, [], 2)
+    assert report["error"]["what"].startswith("--once asks an endpoint from here")
+
+
+def test_a_path_of_this_machine_is_refused_before_there_is_a_job(
+    fake: FakeKubernetes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "far.yaml"
+    path.write_text(SPEC)
+    assert main(["train", str(path), "--on", "k8s"]) == 2
+    assert "on this machine, but the job is to run at the Kubernetes cluster" in capsys.readouterr().err
+    assert fake.applied == []
+
+
+def test_an_api_server_that_is_away_is_the_machines_fault(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    fake.away = True
+    code, report, _ = run("train")
+    assert (code, report["error"]["fix"]) == (3, "Check the way there.")
+
+
+def test_logs_list_explain_and_cancel_know_the_same_jobs(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    fake.logs["s-1"] = [["one", reported()]]
+    run("train")
+    fake.objects[("RayJob", ID)]["status"] |= {"startTime": "2026-11-26T12:00:00Z"}
+    _, listed, _ = run("list")
+    assert [(job["id"], job["state"], job["started"]) for job in listed["jobs"]] == [
+        (ID, "succeeded", "2026-11-26T12:00:00Z")
+    ]
+    assert run("logs")[1]["log"].startswith("one\n")
+    assert run("logs", "-f", "--job", ID)[0] == 0
+    _, explained, _ = run("explain")  # salvaged, since the fake job has left no record
+    assert (explained["id"], explained["state"]) == (ID, "succeeded")
+    code, cancelled, said = run("cancel")
+    assert (code, cancelled["id"], said) == (0, ID, [f"{ID} has ended already: succeeded"])
+
+
+def test_while_a_cluster_takes_over_it_is_the_new_one_that_counts() -> None:
+    upgrading = [{"type": "Ready", "status": "True"}, {"type": "UpgradeInProgress", "status": "True"}]
+    pending = {"rayClusterName": "far-3", "applicationStatuses": {"far": {"status": "DEPLOY_FAILED", "message": "no"}}}
+    service = {"metadata": {"generation": 2}, "status": SERVED | {"observedGeneration": 2, "conditions": upgrading}}
+    assert not progress(service, "far").ready
+    service["status"] |= {"pendingServiceStatus": pending}
+    assert progress(service, "far").failure == "no"

@@ -1,0 +1,129 @@
+"""The RayService of an endpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
+from ray.serve.schema import ServeDeploySchema
+
+from cluster.endpoint_arguments import ServedModel
+from cluster.ray_service import ray_service, remarks, replicas_on
+from cluster.worker_groups import WorkerGroup
+from raymill.errors import ResourceError
+from serving.app import build
+from serving.arguments import EndpointArgs
+from tests.ray_clusters import group, spec_in_a_bucket, template
+
+MODEL = ServedModel(version="3", bundle_uri="s3://ml/raymill/runs/far-1/bundles/9", digest="d" * 64, run_id="r")
+
+
+def rendered(groups: Any = (), made_of: dict[str, Any] | None = None, **serve: Any) -> dict[str, Any]:
+    return ray_service(spec_in_a_bucket(serve=serve), MODEL, template(*groups, **(made_of or {})))
+
+
+def config(service: dict[str, Any]) -> dict[str, Any]:
+    return dict(yaml.safe_load(service["spec"]["serveConfigV2"]))
+
+
+def test_serve_takes_its_text_and_the_application_its_arguments() -> None:
+    read = ServeDeploySchema.model_validate(config(rendered(replicas={"min": 1, "max": 6})))
+    (application,) = read.applications
+    assert (application.name, application.route_prefix, application.import_path) == ("far", "/", "serving.app:build")
+    arguments = EndpointArgs.model_validate(application.args)
+    assert (arguments.version, arguments.bundle_uri, arguments.digest) == ("3", MODEL.bundle_uri, MODEL.digest)
+    assert (arguments.min_replicas, arguments.max_replicas, arguments.max_replicas_per_node) == (2, 6, 1)
+    call_user_app_builder_with_args_if_necessary(build, application.args)
+
+
+def test_it_listens_to_all_on_the_port_that_is_named() -> None:
+    service = rendered()
+    assert config(service)["http_options"] == {"host": "0.0.0.0", "port": 8000, "keep_alive_timeout_s": 20}
+    cluster = service["spec"]["rayClusterConfig"]
+    for pod in (cluster["headGroupSpec"]["template"], cluster["workerGroupSpecs"][0]["template"]):
+        container = pod["spec"]["containers"][0]
+        assert {"name": "serve", "containerPort": 8000} in container["ports"]
+        assert {"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"} in container["env"]
+        assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "endpoint"
+
+
+def test_what_the_overlay_has_settled_is_kept() -> None:
+    head = rendered()["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    threads = [variable["value"] for variable in head["env"] if variable["name"] == "RAY_SERVE_HAPROXY_NBTHREAD"]
+    assert threads == ["2"]
+
+
+def test_two_pods_at_least_are_on_two_nodes() -> None:
+    (workers,) = rendered((group("cpu", "4", 8), group("gpu", "8", 5)))["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    assert (workers["groupName"], workers["minReplicas"], workers["maxReplicas"]) == ("cpu", 2, 8)
+    (spread,) = workers["template"]["spec"]["topologySpreadConstraints"]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "DoNotSchedule")
+    chosen = spread["labelSelector"]["matchLabels"]
+    labels = workers["template"]["metadata"]["labels"] | {"ray.io/node-type": "worker"}
+    assert chosen.items() <= labels.items()
+    assert workers["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/-/healthz"
+
+
+def test_how_it_changes_is_written_out_and_the_head_takes_requests() -> None:
+    spec = rendered()["spec"]
+    assert spec["upgradeStrategy"] == {"type": "NewCluster"}
+    assert spec["excludeHeadPodFromServeSvc"] is False
+    assert "upgradeStrategy" not in spec["rayClusterConfig"]
+
+
+def test_another_version_is_another_text_for_serve_and_no_other_cluster() -> None:
+    spec = spec_in_a_bucket()
+    other = ServedModel(version="4", bundle_uri=MODEL.bundle_uri, digest="e" * 64)
+    now, then = (ray_service(spec, model, template())["spec"] for model in (MODEL, other))
+    assert now["rayClusterConfig"] == then["rayClusterConfig"]
+    assert now["serveConfigV2"] != then["serveConfigV2"]
+    assert (
+        config({"spec": now})["applications"][0]["args"]["endpoint_id"]
+        == config({"spec": then})["applications"][0]["args"]["endpoint_id"]
+    )
+
+
+def test_state_that_outlives_a_head_belongs_to_one_cluster_only() -> None:
+    options = {"redisAddress": "redis:6379", "externalStorageNamespace": "raymill"}
+    service = rendered(made_of={"gcsFaultToleranceOptions": options})
+    assert service["spec"]["rayClusterConfig"]["gcsFaultToleranceOptions"] == {"redisAddress": "redis:6379"}
+    assert "externalStorageNamespace" in options
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "pods", "wanted"),
+    [
+        (1, 1, 8, (2, 2, 1)),
+        (1, 2, 8, (2, 2, 1)),
+        (2, 7, 8, (2, 7, 1)),
+        (2, 8, 8, (3, 8, 2)),
+        (4, 8, 8, (4, 8, 2)),
+        (1, 2, 2, (2, 2, 2)),
+        (1, 8, 4, (4, 8, 3)),
+    ],
+)
+def test_no_pod_may_have_all_replicas_where_there_is_room_for_a_change(
+    least: int, most: int, pods: int, wanted: tuple[int, int, int]
+) -> None:
+    found = replicas_on(WorkerGroup.of(group("cpu", "4", pods)), least, most)
+    assert found == wanted
+    assert pods * found[2] > found[1]  # one replica more than the most, so that a version can be changed
+
+
+def test_what_an_endpoint_has_otherwise_than_its_spec_is_said() -> None:
+    def said(**serve: Any) -> list[str]:
+        return remarks(spec_in_a_bucket(serve=serve), template())
+
+    assert said() == said(replicas={"min": 2, "max": 2}) == []
+    assert said(replicas={"min": 2, "max": 2}, port=8001)[0].startswith("serve.port: 8001 is 8000 here")
+    (line,) = said(replicas={"min": 1, "max": 4})
+    assert line == "serve.replicas: 2 to 4 here, so that they are on two nodes, with 1 a pod at most"
+
+
+def test_replicas_that_the_pods_could_never_hold_are_refused() -> None:
+    with pytest.raises(ResourceError, match="One replica asks for 6 CPUs"):
+        rendered(cpus=6)
+    with pytest.raises(ResourceError, match="9 replicas ask for 4 CPUs"):
+        rendered(cpus=4, replicas={"min": 1, "max": 9})
