@@ -62,10 +62,14 @@ class Front:
         )
 
     def check(self) -> None:
-        """Raises MachineError when the proxy could not start; says nothing while it still does."""
+        """Raises MachineError when the proxy could not start; says nothing while it still does, or another one."""
+        import ray
+
         try:
             if self.started.done():
                 self.started.result()
+        except ray.exceptions.RayActorError:
+            return  # Serve ends a proxy that starts too slowly, and starts another
         except (RuntimeError, TimeoutError) as error:
             raise MachineError(
                 f"Ray Serve's proxy did not start: {_sentence(error)}.", "Try another serve.port, or see --debug."

@@ -7,7 +7,6 @@ pandas computes it for Python's own strings, one after the other, and does so he
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 # Texts hashed at a time, so that what is computed between stays in the processor's cache; those longer go to pandas.
@@ -26,6 +25,8 @@ def hash_texts(texts: pa.Array, key: str) -> np.ndarray:
         hashes[block] = spread(siphash(words, starts[block], lengths[block], key))
     long = np.flatnonzero(lengths > _MOST_BYTES)
     if len(long):
+        import pandas as pd
+
         some = texts.take(pa.array(long)).to_numpy(zero_copy_only=False)
         hashes[long] = pd.util.hash_array(some, hash_key=key, categorize=False)
     return hashes

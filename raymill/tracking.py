@@ -23,7 +23,7 @@ from raymill.errors import SpecError, TrackerError
 from raymill.history import EpochRecord
 from raymill.loggable import flat_params, key_of, scrubbed, tag_value, without_userinfo
 from raymill.mlflow_failure import gist, may_pass
-from raymill.mlflow_settings import be_quiet, impatience, no_telemetry
+from raymill.mlflow_settings import be_impatient, be_quiet
 from raymill.outage import patiently
 from raymill.swapped_file import put_new
 
@@ -226,9 +226,10 @@ class TrackedRun:
 
 def connect(uri: str) -> MlflowClient:
     """A client of the MLflow at a URI (http://, sqlite:///, postgresql://...). Raises TrackerError."""
-    with _CONNECTING, _translated(uri, "connect"), impatience():
-        with no_telemetry():
-            from mlflow import MlflowClient
+    with _CONNECTING, _translated(uri, "connect"):
+        be_impatient()
+        from mlflow import MlflowClient
+
         be_quiet()  # after the import, which sets its loggers up
         path = _sqlite_path(uri)
         if path is not None and path.is_dir():
@@ -246,8 +247,7 @@ def ask(uri: str, what: str, action: Callable[[], _T], waits_s: float = 0.0) -> 
 
     def answered() -> _T:
         try:
-            with impatience():
-                return action()
+            return action()
         except _foreign_errors() as error:
             if may_pass(error):
                 raise Unanswered(gist(error)) from error
