@@ -1,8 +1,9 @@
 """A pass: one function over many pieces of work, on the whole cluster, through Ray Data.
 
 A piece of work is one read task, so that neither Ray's blocks nor the number of CPUs decide what a function sees,
-and answers come back in the order of the pieces whatever order they finish in. No row of a table travels through
-Ray: pieces say where rows are, answers what was found or written. Ray runs a piece again whose worker or node died,
+and answers come back in the order of the pieces whatever order they finish in: those that are early wait in Ray's
+object store, and where they fill their share of it no further piece is begun. No row of a table travels through Ray:
+pieces say where rows are, answers what was found or written. Ray runs a piece again whose worker or node died,
 a few times: a piece that needs more memory than there is kills every worker that takes it.
 """
 
@@ -36,17 +37,13 @@ def each(work: Callable[[Piece], Answer], pieces: Sequence[Piece]) -> Iterator[A
 
     Raises the RaymillError that `work` raised, and WorkerLost where a piece's worker died again and again.
     """
-    _quiet()
+    _set_up()
     dataset = _dataset(_Work(_carried(work), pieces), len(pieces))
-    early: dict[int, bytes] = {}
-    following = 0
     try:
         with waiting({"CPU": CPUS_ASKED}):
-            for row in dataset.iter_rows():
-                early[row["piece"]] = row["answer"]
-                while following in early:
-                    yield pickle.loads(early.pop(following))
-                    following += 1
+            for index, row in enumerate(dataset.iter_rows()):
+                assert row["piece"] == index, "Ray keeps the order"
+                yield pickle.loads(row["answer"])
     except Exception as error:
         raise unwrap(error) from error
 
@@ -113,9 +110,10 @@ def _answer(work: bytes | ray.ObjectRef, index: int, piece: Any) -> list[pa.Tabl
     return [pa.table({"piece": [index], "answer": [answer]})]
 
 
-def _quiet() -> None:
-    """Ray Data speaks through its log file only: a job's own console tells what is done."""
+def _set_up() -> None:
+    """Ray Data keeps the order, and speaks through its log file only: a job's own console tells what is done."""
     context = ray.data.DataContext.get_current()
+    context.execution_options.preserve_order = True
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     for handler in logging.getLogger("ray.data").handlers:

@@ -50,7 +50,8 @@ class PredictPiece:
 def predict(spec: Spec, input: str, output: str, console: Console) -> Predicted:
     """Scores every row of `input` once with the champion and writes `output`, a folder of Parquet, manifest last.
 
-    Each row keeps the spec's `data.key` columns, or all its columns where the spec names no key, and gains
+    Each row keeps the spec's `data.key` columns, or all its columns where the spec names no key, as they are read: of a
+    CSV file as texts, since no other type holds every id and every cell of a later piece. It gains
     `prediction` and for classes `p_<class>`. A half-finished output of the same input, champion and key is continued.
     Raises DataError for an input that doesn't fit the schema, and for an output that holds anything else.
     """

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raymill.text_hash import words_of
+from raymill.text_words import words_of
 
 POINTS = 2_048
 EXACT_CATEGORIES = 20_000

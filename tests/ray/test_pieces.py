@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import ray.data
+from ray.data import ExecutionResources
 
 from cluster.pieces import each, limited
 from raymill.errors import WorkerLost
@@ -37,6 +39,34 @@ def test_a_piece_whose_worker_dies_is_done_by_another_and_answers_stay_in_order(
     pieces = [Mortal(number, str(tmp_path / f"{number}"), deaths=1 if number == 0 else 0) for number in range(4)]
     assert list(each(Mortal.__call__, pieces)) == [0, 1, 2, 3]
     assert (tmp_path / "0").read_text() == "++"
+
+
+@dataclass(frozen=True)
+class Laggard:
+    """A piece of work with an answer of a megabyte; the first waits, and then answers how many others were begun."""
+
+    number: int
+    folder: str
+
+    def __call__(self) -> bytes | int:
+        Path(self.folder, str(self.number)).touch()
+        if self.number:
+            return os.urandom(1_000_000)
+        time.sleep(8)
+        return len(list(Path(self.folder).iterdir())) - 1
+
+
+def test_pieces_wait_to_be_begun_while_early_answers_fill_the_object_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ray.data.DataContext.get_current()
+    limits = ExecutionResources.for_limits(object_store_memory=20_000_000)
+    monkeypatch.setattr(context.execution_options, "resource_limits", limits)
+    # What Ray takes an answer for before it has seen one.
+    monkeypatch.setattr(context, "target_max_block_size", 1_000_000)
+    begun, *others = each(Laggard.__call__, [Laggard(number, str(tmp_path)) for number in range(60)])
+    assert len(others) == 59
+    assert isinstance(begun, int) and begun < 40
 
 
 @dataclass(frozen=True)
