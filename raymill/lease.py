@@ -38,11 +38,11 @@ class _Holder:
     born: int = 0
 
     @classmethod
-    def this(cls, at: float) -> _Holder:
-        return cls(id=uuid.uuid4().hex, host=socket.gethostname(), at=at, **asdict(Process.this()))
+    def this(cls) -> _Holder:
+        return cls(id=uuid.uuid4().hex, host=socket.gethostname(), at=0.0, **asdict(Process.this()))
 
-    def encoded(self) -> bytes:
-        return encode_json(asdict(self))
+    def encoded(self, now_s: float) -> bytes:
+        return encode_json(asdict(replace(self, at=now_s)))
 
     def is_alive(self, now_s: float) -> bool:
         process = Process(pid=self.pid, space=self.space, born=self.born)
@@ -57,7 +57,7 @@ class Lease:
 
     def __init__(self, store: Store, path: str, what: str, clock: Callable[[], float]) -> None:
         self._store, self._path, self._what, self._clock = store, path, what, clock
-        self._mine = _Holder.this(clock())
+        self._mine = _Holder.this()
         self._lost: ResourceError | None = None
         self._listeners: list[Callable[[], None]] = []
         self._ended = threading.Event()
@@ -94,7 +94,7 @@ class Lease:
                 is_mine = holder is not None and holder.id == self._mine.id  # by a request whose answer was lost
                 if holder is not None and not is_mine and holder.is_alive(self._clock()):
                     return self._busy(holder)
-                taken = is_mine or self._store.swap(self._path, found, self._mine.encoded())
+                taken = is_mine or self._store.swap(self._path, found, self._mine.encoded(self._clock()))
         finally:
             if not taken:
                 _HELD.discard(self._mine.id)
@@ -107,7 +107,7 @@ class Lease:
         found = hurried.peek(self._path)
         holder = self._holder(found)
         if holder is not None and holder.id == self._mine.id:
-            hurried.swap(self._path, found, replace(self._mine, at=self._clock()).encoded())
+            hurried.swap(self._path, found, self._mine.encoded(self._clock()))
         else:
             self._lose(holder)
 

@@ -100,15 +100,17 @@ def test_who_has_seen_it_free_and_comes_late_takes_nothing(store: Store) -> None
 
 
 def test_who_would_rather_wait_holds_it_when_the_other_has_given_it_back(store: Store) -> None:
-    busy = list[str]()
+    busy, now_s = list[str](), [1000.0]
 
     def wait(error: ResourceError) -> None:
         busy.append(error.what)
+        now_s[0] = 2000.0
         first.close()
 
     first = ExitStack()
     first.enter_context(lease(store, "lease.json", "x"))
-    with lease(store, "lease.json", "x", when_busy=wait):
+    with lease(store, "lease.json", "x", lambda: now_s[0], when_busy=wait):
+        assert store.read_json("lease.json")["at"] == 2000.0
         assert busy == [f"x is being worked on by process {os.getpid()} on {socket.gethostname()}."]
 
 
