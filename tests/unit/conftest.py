@@ -1,10 +1,15 @@
-"""Unit tests may not start Ray."""
+"""Unit tests may not start Ray, and may take their time."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import hypothesis
 import pytest
+
+# How long an example takes on a busy machine says nothing of the code.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
