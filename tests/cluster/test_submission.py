@@ -10,7 +10,7 @@ from tests.cluster.conftest import Laptop
 from tests.ports import free_port
 
 
-def test_a_walk_runs_on_the_cluster_to_an_endpoint_and_its_result_comes_back(laptop: Laptop) -> None:
+def test_a_walk_runs_on_the_cluster_to_an_endpoint_that_stays_until_it_is_taken_down(laptop: Laptop) -> None:
     port = free_port()
     laptop.spec("far", serve={"port": port})
     done = laptop.type("run", "far.yaml", "--once", "--json")
@@ -22,27 +22,15 @@ def test_a_walk_runs_on_the_cluster_to_an_endpoint_and_its_result_comes_back(lap
     assert len(report["answers"]) == 3 and {"prediction", "probabilities"} <= report["answers"][0].keys()
     assert "promote   promote:" in done.stderr and "job_manager" not in done.stderr
     assert health_of(f"http://127.0.0.1:{port}") is None
-    again = laptop.type("train", "far.yaml")
-    assert again.returncode == 0
-    assert again.stderr.count("already done") == 2
+    deployed = laptop.type("deploy", "far.yaml")
+    assert deployed.returncode == 0, deployed.stderr
+    assert (health_of(f"http://127.0.0.1:{port}") or {})["version"] == "1"
     known = laptop.type("list")
     mine = [line.split() for line in known.stdout.splitlines() if line.startswith("far-")]
     assert [words[1] for words in mine] == ["succeeded,", "succeeded,"]
-    assert "already done" in laptop.type("logs", "far.yaml").stdout
-
-
-def test_an_endpoint_stays_on_the_cluster_until_it_is_taken_down(laptop: Laptop) -> None:
-    port = free_port()
-    laptop.spec("stays", serve={"port": port})
-    served = laptop.type("run", "stays.yaml")
-    assert served.returncode == 0, served.stderr
-    url = f"http://127.0.0.1:{port}"
-    assert (health_of(url) or {})["version"] == "1"
-    again = laptop.type("deploy", "stays.yaml")
-    assert "version 1 is already served" in again.stderr, again.stderr
-    assert laptop.type("undeploy", "stays.yaml").returncode == 0
-    assert health_of(url) is None
-    assert "There is nothing to do" in laptop.type("undeploy", "stays.yaml").stderr
+    assert "far version 1 is served at" in laptop.type("logs", "far.yaml").stdout
+    assert laptop.type("undeploy", "far.yaml").returncode == 0
+    assert health_of(f"http://127.0.0.1:{port}") is None
 
 
 def test_a_mistake_has_its_two_lines_and_its_exit_code_here_too(laptop: Laptop) -> None:
