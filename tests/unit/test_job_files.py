@@ -17,7 +17,7 @@ def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, files: 
     for path, content in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(content)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     return spec_in_a_bucket(model={"import": f"{name}.build"})
 
 
