@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from raymill.adamw import AdamW
 from raymill.checkpoint import Checkpoints, Saved
 from raymill.errors import DataError, MachineError, OutOfMemory, UserError
 from raymill.history import EpochRecord
@@ -110,15 +111,10 @@ class Loop:
                 "what it learns.",
                 "Lower train.batch_size, use layer norm, or a machine with more memory; the same command continues.",
             )
+        recipe = self.recipe.optimizer
         groups = parameter_groups(self.model)
-        self.parameters = [p for parameters, _ in groups for p in parameters]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": parameters, "factor": factor} for parameters, factor in groups],
-            lr=self.learning_rate,
-            betas=(0.9, self.recipe.optimizer.beta2),
-            weight_decay=self.recipe.optimizer.weight_decay,
-            fused=True,
-        )
+        self.optimizer = AdamW(groups, beta2=recipe.beta2, weight_decay=recipe.weight_decay)
+        self.parameters = self.optimizer.parameters
         self.saved_at_s = self.hooks.clock()
         self.soundness = Soundness.on(self.world.device)
 
@@ -157,14 +153,13 @@ class Loop:
     def _train_step(self, epoch: EpochOrder, step: int) -> bool:
         """One global step; True when any rank was asked to stop, or has seen a loss that is no number."""
         self._seed_dropout()
-        self._set_learning_rate()
         rows = self.order.batch_rows(step)
         loss = self._backward(epoch.step(step), rows)
         vote = self.is_unsound or self.hooks.should_stop()
         loss_sum, stop = self._together(self.world.sum_step, self.parameters, loss, vote)
         if self.recipe.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.recipe.gradient_clip)
-        self.optimizer.step()
+        self.optimizer.step(self._learning_rate(self.progress.global_step))
         self.progress.loss_sum = total = self.progress.loss_sum + loss_sum.double()
         self.soundness.note(total)
         self.progress.rows += rows
@@ -173,7 +168,7 @@ class Loop:
 
     def _backward(self, mine: np.ndarray, rows: int) -> torch.Tensor:
         """The gradient of this rank's part, `mine (n,)`, of the mean loss over `rows`; returns its summed loss."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         losses = []
         for part in (mine,) if self.passes == 1 else np.array_split(mine, self.passes):
             loss = self._loss_sum(self.rows.gather(part, self.world.device), self.recipe.label_smoothing)
@@ -233,7 +228,7 @@ class Loop:
             step=done.global_step,
             train_loss=train_loss,
             validation_loss=validation_loss,
-            lr=self.optimizer.param_groups[0]["lr"] / self.optimizer.param_groups[0]["factor"],
+            lr=self._learning_rate(done.global_step - 1),
             rows=done.rows,
             rows_per_s=done.rows / max(done.seconds, 1e-9),
             seconds=done.seconds,
@@ -269,11 +264,10 @@ class Loop:
         if self.world.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
-    def _set_learning_rate(self) -> None:
+    def _learning_rate(self, step: int) -> float:
+        """That of a global step, from 0, before a group's factor."""
         total_steps = self.recipe.epochs * self.order.steps
-        share = learning_rate_factor(self.recipe.schedule, self.progress.global_step, total_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * share * group["factor"]
+        return self.learning_rate * learning_rate_factor(self.recipe.schedule, step, total_steps)
 
     def _checkpoint_is_due(self) -> bool:
         every_s, every_steps = self.recipe.checkpoint_every_s, self.recipe.checkpoint_every_steps

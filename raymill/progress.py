@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import nn
 
+from raymill.adamw import AdamW
 from raymill.checkpoint import Checkpoint
 from raymill.models import load_weights
 
@@ -32,32 +33,23 @@ class Progress:
         self.loss_sum = self.seconds = 0.0
 
 
-def pack(
-    progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer, best: dict[str, torch.Tensor]
-) -> Checkpoint:
+def pack(progress: Progress, model: nn.Module, optimizer: AdamW, best: dict[str, torch.Tensor]) -> Checkpoint:
     """A checkpoint of all that training needs to go on; `best` are the weights of the best epoch."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    tensors |= {f"optimizer.{name}": value for name, value in optimizer.tensors().items()}
     facts = {f.name: getattr(progress, f.name) for f in fields(Progress)}
     facts["loss_sum"] = float(facts["loss_sum"])
     return Checkpoint(step=progress.global_step, tensors=tensors, facts=facts)
 
 
-def unpack(
-    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[Progress, dict[str, torch.Tensor]]:
+def unpack(checkpoint: Checkpoint, model: nn.Module, optimizer: AdamW) -> tuple[Progress, dict[str, torch.Tensor]]:
     """The progress and the best weights of a checkpoint, whose weights and optimizer's state are put in place.
 
     Raises SpecError where the network has changed since.
     """
     load_weights(model, _under("model", checkpoint.tensors))
-    states: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in _under("optimizer", checkpoint.tensors).items():
-        index, _, key = name.partition(".")
-        states.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.restore(_under("optimizer", checkpoint.tensors))
     return Progress(**checkpoint.facts), _under("best", checkpoint.tensors)
 
 
