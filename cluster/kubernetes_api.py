@@ -202,7 +202,8 @@ def _package() -> Any:
         import kubernetes
     except ImportError as error:
         raise ResourceError(
-            "`--on k8s` needs the package kubernetes, which isn't installed.", "Type pip install 'raymill[k8s]'."
+            "`--on k8s` needs the package kubernetes, which isn't installed.",
+            "Type pip install 'kubernetes>=31,<37', which is raymill's extra k8s.",
         ) from error
     return kubernetes
 

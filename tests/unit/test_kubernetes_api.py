@@ -152,7 +152,7 @@ def test_without_the_package_it_is_said_how_to_get_it(monkeypatch: pytest.Monkey
     monkeypatch.setattr(builtins, "__import__", none_of_it)
     with pytest.raises(ResourceError, match="needs the package kubernetes") as caught:
         KubernetesApi.connect()
-    assert caught.value.fix == "Type pip install 'raymill[k8s]'."
+    assert caught.value.fix == "Type pip install 'kubernetes>=31,<37', which is raymill's extra k8s."
 
 
 def test_without_a_kubeconfig_it_is_said_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
