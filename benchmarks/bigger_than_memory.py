@@ -2,8 +2,9 @@
 
 The table of `big_table.py` is prepared, and a small network trained on it for one epoch, in one Ray session whose
 object store is at most `--cap-mb`, which Ray enforces. What all processes together hold, Ray's own included, is
-measured five times a second (`process_tree.py`); where it ever was more than the cap, the exit code is 1. Rows a
-second of prepare are told by the wall and by processor time; the smaller tables show what their number changes.
+measured five times a second (`process_tree.py`); where their heaps or the object store ever were more than the cap,
+the exit code is 1. Rows a second of prepare are told by the wall and by processor time, with Ray's workers started;
+the smaller tables show what their number changes.
 
     python benchmarks/bigger_than_memory.py [--rows 20000000] [--cap-mb 2048] [--csv] [--no-train] [--json]
 """
@@ -25,7 +26,7 @@ from typing import Any
 from big_table import TARGET, write
 from process_tree import cpu_seconds, watched
 
-_WARM_ROWS = 20_000
+_WARM_ROWS = 1_000_000
 _SMALLER_ROWS = (100_000, 1_000_000)
 _BATCH_ROWS = 16_384
 
@@ -45,16 +46,17 @@ def main() -> None:
         print(json.dumps(found))
     else:
         _tell(found)
-    sys.exit(max(step["held_mb"] for step in found["steps"]) * 1e6 > arguments.cap_mb << 20)
+    sys.exit(any(max(step["heap_mb"], step["store_mb"]) * 1e6 > arguments.cap_mb << 20 for step in found["steps"]))
 
 
 def _tell(found: dict[str, Any]) -> None:
-    print(f"source {found['source_gb']:.2f} GB, cap {found['cap_mb']} MB for the object store and for all memory held")
+    print(f"source {found['source_gb']:.2f} GB, cap {found['cap_mb']} MB of the object store and of all heaps")
     for step in found["steps"]:
         print(
             f"{step['name']:8} {step['rows']:12,} rows {step['seconds']:7.1f} s {step['rows_per_s']:12,.0f} rows/s "
-            f"{step['rows_per_cpu_s']:10,.0f} rows/CPU s   held {step['held_mb']:6,.0f} MB, largest process "
-            f"{step['largest_mb']:5,.0f} MB, files {step['files_mb']:6,.0f} MB"
+            f"{step['rows_per_cpu_s']:10,.0f} rows/CPU s   heaps {step['heap_mb']:6,.0f} MB, "
+            f"largest {step['largest_mb']:5,.0f} MB, "
+            f"object store {step['store_mb']:5,.0f} MB, files {step['files_mb']:6,.0f} MB"
         )
 
 
@@ -89,7 +91,8 @@ def _step(steps: list[dict[str, Any]], name: str, rows: int, work: Callable[[], 
             "cpu_seconds": round(cpu_s, 2),
             "rows_per_s": round(rows / seconds),
             "rows_per_cpu_s": round(rows / cpu_s),
-            "held_mb": round(peak.held / 1e6),
+            "heap_mb": round(peak.heap / 1e6),
+            "store_mb": round(peak.store / 1e6),
             "largest_mb": round(peak.largest / 1e6),
             "files_mb": round(peak.files / 1e6),
         }

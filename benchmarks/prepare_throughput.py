@@ -41,7 +41,7 @@ _PEER_WITHIN_S = 1_200
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=5_000_000)
-    parser.add_argument("--ray-rows", type=int, default=5_000_000, help="for Ray Data's preprocessors; 0 leaves them out")
+    parser.add_argument("--ray-rows", type=int, default=5_000_000, help="for Ray Data's chain; 0 leaves it out")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--csv", action="store_true", help="the table as CSV, not Parquet")
     parser.add_argument("--json", action="store_true")

@@ -1,7 +1,8 @@
 """What a process and all its descendants use: memory that can't be reclaimed, and processor time.
 
-Memory is each process's proportional share (PSS) of anonymous and shared pages, so that the object store and what
-forks share count once; pages of files are counted apart, since the kernel drops or writes them when it needs room.
+Memory is each process's proportional share (PSS), so that the object store and what forks share count once: the heap
+is its anonymous pages, the store the shared ones; pages of files are counted apart, since the kernel drops or writes
+them when it needs room.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ _EVERY_S = 0.2
 
 @dataclass(slots=True, kw_only=True)
 class Peak:
-    """The highest sums over a tree's processes so far, in bytes; `largest` is of one process, in `held`."""
+    """The highest sums over a tree's processes so far, in bytes; `largest` is the heap of one process."""
 
-    held: int = 0
+    heap: int = 0
+    store: int = 0
     files: int = 0
     largest: int = 0
 
     def see(self) -> None:
         """Takes one sample of this process's tree."""
         shares = [_shares(process.pid) for process in _tree()]
-        self.held = max(self.held, sum(held for held, _ in shares))
-        self.files = max(self.files, sum(files for _, files in shares))
-        self.largest = max(self.largest, max(held for held, _ in shares))
+        heaps, stores, files = zip(*shares, strict=True)
+        self.heap, self.store = max(self.heap, sum(heaps)), max(self.store, sum(stores))
+        self.files = max(self.files, sum(files))
+        self.largest = max(self.largest, *heaps)
 
 
 @contextmanager
@@ -67,11 +70,11 @@ def _tree() -> list[psutil.Process]:
     return [own, *own.children(recursive=True)]
 
 
-def _shares(pid: int) -> tuple[int, int]:
-    """Anonymous and shared bytes, and those of files; nothing of a process that has just ended."""
+def _shares(pid: int) -> tuple[int, int, int]:
+    """Anonymous bytes, shared ones and those of files; nothing of a process that has just ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return 0, 0
+        return 0, 0, 0
     found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines[1:]}
-    return found["Pss_Anon"] + found["Pss_Shmem"], found["Pss_File"]
+    return found["Pss_Anon"], found["Pss_Shmem"], found["Pss_File"]

@@ -34,6 +34,14 @@ class Task:
         """Regression targets in their own units to `(rows,) float32` in learning units."""
         return ((values - self.mean) / self.scale).astype(np.float32)
 
+    def scores(self, logits: np.ndarray) -> np.ndarray:
+        """Logits `(rows, outputs)` to scores in float64: probabilities `(rows, classes)` by softmax, or own units."""
+        if self.kind == "regression":
+            return self.restore(logits[:, 0])
+        powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+        shares: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+        return shares
+
     def restore(self, values: np.ndarray) -> np.ndarray:
         """Learning units back to the target's own units, `(rows,) float64`."""
         return values.astype(np.float64) * self.scale + self.mean

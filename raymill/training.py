@@ -22,7 +22,6 @@ from raymill.metrics import measure
 from raymill.models import build_model, default_learning_rate, is_from_imported_code
 from raymill.order import Order
 from raymill.out_of_memory import is_out_of_memory
-from raymill.predictor import scores_of
 from raymill.prepared import Prepared
 from raymill.rows import RowMatrix
 from raymill.run import Run, Trained
@@ -197,7 +196,7 @@ def _validation_metrics(prepared: Prepared, loop: Loop) -> dict[str, float | Non
     for start in range(0, len(rows), _EVALUATION_ROWS):
         batch = rows.span(start, start + _EVALUATION_ROWS, device)
         logits = loop.model(batch.numbers, batch.categories).cpu()
-        scores.append(scores_of(task, logits))
+        scores.append(task.scores(logits.double().numpy()))
         targets.append(batch.target.cpu().numpy())
     target = np.concatenate(targets)
     if task.kind == "regression":

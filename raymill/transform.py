@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from raymill.columns import ColumnTransform, column_from_json, column_to_json, fit_column
-from raymill.encoder import Encoder, Features
+from raymill.encoder import Encoder
+from raymill.encodings import Features
 from raymill.errors import DataError
 from raymill.layout import Layout
 from raymill.schema import Schema

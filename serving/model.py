@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from raymill.encodings import Features
 from raymill.schema import Schema
 from raymill.task import Task
 
@@ -23,7 +25,9 @@ class Scores(Protocol):
     def task(self) -> Task: ...
     @property
     def digest(self) -> str: ...
-    def predict(self, table: pa.Table) -> np.ndarray: ...
+    def encode(self, rows: Sequence[dict[str, Any]]) -> Features: ...
+    def encode_table(self, table: pa.Table) -> Features: ...
+    def scores(self, features: Features) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +37,10 @@ class Model:
 
 
 def load_model(bundle_uri: str, digest: str) -> Model:
-    """Loads a bundle and holds it to its digest. Raises DataError, StoreError."""
+    """Loads a bundle, holds it to its digest, and chooses its fastest form here. Raises DataError, StoreError."""
     from raymill.bundle import Bundle
     from raymill.predictor import Predictor
 
     bundle = Bundle.read(bundle_uri, digest)
     shown = {key: bundle.lineage[key] for key in _SHOWN if key in bundle.lineage}
-    return Model(predictor=Predictor.of(bundle), lineage=shown)
+    return Model(predictor=Predictor.of(bundle).tuned(), lineage=shown)

@@ -5,10 +5,12 @@ It knows routes, statuses and request ids; Ray Serve starts it, and scoring is t
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from starlette.requests import Request
@@ -16,16 +18,17 @@ from starlette.responses import Response
 
 from raymill.errors import DataError
 from raymill.schema import RowsError
-from serving.answer import AnswerEncoder
 from serving.arguments import EndpointArgs
-from serving.batcher import Batcher
 from serving.body import read_body, rows_of
 from serving.model import Model
 from serving.openapi import openapi
 from serving.refusal import Refusal
+from serving.version import Version
 
 logger = logging.getLogger("ray.serve")
 _MOST_ID = 128
+# A larger body is read and scored beside the event loop, which goes on answering: it may take a second.
+_MOST_BYTES_INLINE = 128 << 10
 Handler = Callable[[Request, str], Awaitable[Response]]
 
 
@@ -33,13 +36,10 @@ class Service:
     """Answers `POST /v1/NAME/predict`, `GET /v1/NAME`, `GET /healthz` and `GET /openapi.json` below its route."""
 
     def __init__(self, args: EndpointArgs, model: Model) -> None:
-        self._schema = model.predictor.schema
-        self._score = model.predictor.predict
-        self._batcher = Batcher(self._score, args.max_batch_size)
-        self._encoder = AnswerEncoder(model.predictor.task)
+        self._stable = Version(args.name, args.version, model, args.max_batch_size)
+        self._apart = ThreadPoolExecutor(1, "large-bodies")
         self._prefix = args.route.rstrip("/")
-        self._model = json.dumps({"name": args.name, "version": args.version})
-        document = openapi(args.name, args.version, args.route, self._schema, model.predictor.task)
+        document = openapi(args.name, args.version, args.route, model.predictor.schema, model.predictor.task)
         health = {"status": "ok", "name": args.name, "version": args.version, "id": args.endpoint_id}
         self._routes: dict[str, tuple[str, Handler]] = {
             f"/v1/{args.name}/predict": ("POST", self._predict),
@@ -49,8 +49,7 @@ class Service:
         }
 
     def warm_up(self) -> None:
-        """Scores and writes a row of missing cells, so that no caller pays for first calls."""
-        self._encoder.encode(self._score(self._schema.table_from_rows([{}])))
+        self._stable.warm_up()
 
     async def answer(self, request: Request) -> Response:
         """The answer to any request; nothing is raised, and what is our fault shows its request id only."""
@@ -81,10 +80,17 @@ class Service:
         return ", ".join(f"{method} {self._prefix}{path}" for path, (method, _) in self._routes.items())
 
     async def _predict(self, request: Request, request_id: str) -> Response:
-        table = self._schema.table_from_rows(rows_of(await read_body(request)))
-        predictions = self._encoder.encode(await self._batcher.submit(table))
-        text = f'{{"predictions":{predictions},"model":{self._model},"request_id":{json.dumps(request_id)}}}'
+        body, version = await read_body(request), self._stable
+        if len(body) > _MOST_BYTES_INLINE:
+            loop = asyncio.get_running_loop()
+            text = await loop.run_in_executor(self._apart, _answer_apart, version, body, request_id)
+        else:
+            text = version.answer(await version.score(rows_of(body)), request_id)
         return Response(text, media_type="application/json")
+
+
+def _answer_apart(version: Version, body: bytes, request_id: str) -> str:
+    return version.answer(version.score_apart(rows_of(body)), request_id)
 
 
 def _card(args: EndpointArgs, model: Model) -> dict[str, Any]:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import asyncio
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
+from raymill.encodings import Features
 from serving.batcher import Batcher
 
 
@@ -15,35 +15,35 @@ class Doubler:
     def __init__(self) -> None:
         self.calls: list[int] = []
 
-    def __call__(self, table: pa.Table) -> np.ndarray:
-        self.calls.append(table.num_rows)
-        values = table["x"].to_numpy()
+    def __call__(self, features: Features) -> np.ndarray:
+        self.calls.append(features.rows)
+        values = features.numbers[:, 0]
         if 13 in values:
             raise ValueError("thirteen")
         return 2 * values
 
 
-def _table(*values: int) -> pa.Table:
-    return pa.table({"x": list(values)})
+def _rows(*values: int) -> Features:
+    return Features(numbers=np.array(values)[:, None], categories=np.empty((len(values), 0)))
 
 
-def _submit(batcher: Batcher, *tables: pa.Table) -> list[object]:
+def _submit(batcher: Batcher, *parts: Features) -> list[object]:
     async def together() -> list[object]:
-        return await asyncio.gather(*map(batcher.submit, tables), return_exceptions=True)
+        return await asyncio.gather(*map(batcher.submit, parts), return_exceptions=True)
 
     return asyncio.run(together())
 
 
 def test_requests_that_arrive_together_are_scored_in_one_call_and_get_their_own_rows() -> None:
     score = Doubler()
-    answers = _submit(Batcher(score, 256), _table(1, 2), _table(3), _table(4, 5, 6))
+    answers = _submit(Batcher(score, 256), _rows(1, 2), _rows(3), _rows(4, 5, 6))
     assert [list(answer) for answer in answers] == [[2, 4], [6], [8, 10, 12]]
     assert score.calls == [6]
 
 
 def test_a_batch_has_at_most_the_rows_allowed_but_a_larger_request_passes_alone() -> None:
     score = Doubler()
-    answers = _submit(Batcher(score, 3), _table(1, 1), _table(2, 2), _table(*range(5)), _table(3), _table(4))
+    answers = _submit(Batcher(score, 3), _rows(1, 1), _rows(2, 2), _rows(*range(5)), _rows(3), _rows(4))
     assert [len(answer) for answer in answers] == [2, 2, 5, 1, 1]
     assert score.calls == [2, 2, 5, 2]
 
@@ -51,7 +51,7 @@ def test_a_batch_has_at_most_the_rows_allowed_but_a_larger_request_passes_alone(
 def test_a_request_alone_waits_for_no_timer() -> None:
     async def turns() -> int:
         batcher = Batcher(Doubler(), 256)
-        waiting = asyncio.ensure_future(batcher.submit(_table(1)))
+        waiting = asyncio.ensure_future(batcher.submit(_rows(1)))
         count = 0
         while not waiting.done():
             await asyncio.sleep(0)
@@ -62,7 +62,7 @@ def test_a_request_alone_waits_for_no_timer() -> None:
 
 
 def test_a_bad_request_fails_alone() -> None:
-    good, bad, other = _submit(Batcher(Doubler(), 256), _table(1), _table(13), _table(2))
+    good, bad, other = _submit(Batcher(Doubler(), 256), _rows(1), _rows(13), _rows(2))
     assert (list(good), list(other)) == ([2], [4])
     assert isinstance(bad, ValueError)
 
@@ -72,8 +72,8 @@ def test_a_caller_that_went_away_is_not_scored() -> None:
 
     async def leave() -> list[int]:
         batcher = Batcher(score, 256)
-        gone = asyncio.ensure_future(batcher.submit(_table(1)))
-        stays = asyncio.ensure_future(batcher.submit(_table(2)))
+        gone = asyncio.ensure_future(batcher.submit(_rows(1)))
+        stays = asyncio.ensure_future(batcher.submit(_rows(2)))
         await asyncio.sleep(0)
         gone.cancel()
         return list(await stays)
@@ -86,7 +86,7 @@ def test_a_caller_that_went_away_is_not_scored() -> None:
 def test_batches_follow_one_another(rows: int) -> None:
     async def twice() -> list[int]:
         batcher = Batcher(Doubler(), 256)
-        await batcher.submit(_table(*[7] * rows))
-        return list(await batcher.submit(_table(8)))
+        await batcher.submit(_rows(*[7] * rows))
+        return list(await batcher.submit(_rows(8)))
 
     assert asyncio.run(twice()) == [16]

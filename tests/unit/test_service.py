@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from raymill.encodings import Features
 from raymill.errors import DataError
 from raymill.schema import Column, Schema
 from raymill.task import Task
@@ -37,9 +39,16 @@ class Fake:
     digest: str = "d"
     rows: int = 0
 
-    def predict(self, table: pa.Table) -> np.ndarray:
-        self.rows += table.num_rows
+    def encode(self, rows: Sequence[dict[str, Any]]) -> Features:
+        return self.encode_table(self.schema.table_from_rows(list(rows)))
+
+    def encode_table(self, table: pa.Table) -> Features:
         share = np.nan_to_num(table["a"].to_numpy(zero_copy_only=False))
+        return Features(numbers=share[:, None], categories=np.empty((len(share), 0)))
+
+    def scores(self, features: Features) -> np.ndarray:
+        self.rows += features.rows
+        share = features.numbers[:, 0]
         if -1 in share:
             raise DataError("Column 'a' holds -1.", "Send another.")
         if -2 in share:
@@ -84,7 +93,7 @@ def test_one_row_and_many_rows_get_a_prediction_each() -> None:
 
 def test_a_regression_answers_with_numbers() -> None:
     fake = Fake(task=Task(kind="regression", target="y"))
-    fake.predict = lambda table: table["a"].to_numpy()  # type: ignore[method-assign]
+    fake.scores = lambda features: features.numbers[:, 0]  # type: ignore[method-assign]
     assert _ask(_service(fake), "POST", PREDICT, {"row": {"a": 2.5}})[1]["predictions"] == [{"prediction": 2.5}]
 
 
