@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from raymill.model_spec import MlpSpec, ModelSpec
+from raymill.safety_spec import TlsSpec, Tokens
 from raymill.section import Count, Mistake, Place, Section
 from raymill.train_spec import CPUS_ASKED, TrainSpec
 
@@ -157,6 +158,11 @@ class ServeSpec(Section):
     cpus: float = Field(0.5, gt=0)
     target_ongoing_requests: Count = 16
     max_batch_size: Count = 256
+    deadline_s: float = Field(30.0, gt=0, le=3600, description="how long a request may take, its body included")
+    tokens: Tokens = Field(
+        "none", description="{file} or {env}; none on loopback; gateway in Kubernetes, where others say who may ask"
+    )
+    tls: TlsSpec | None = None
 
 
 class LimitsSpec(Section):
