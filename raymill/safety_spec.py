@@ -38,4 +38,4 @@ class TlsSpec(Section):
     """The files of an endpoint that speaks TLS by itself: PEM, the certificate before those that vouch for it."""
 
     certificate: str = Field(min_length=1)
-    key: str = Field(min_length=1, description="without a password, and readable by its owner alone")
+    key: str = Field(min_length=1, description="without a password, and not for everybody to read")
