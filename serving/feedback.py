@@ -33,7 +33,7 @@ from raymill.spec import FeatureType
 from raymill.store import Store
 from raymill.task import Task
 from serving.body import MOST_ROWS, json_of, kind_of, read_body
-from serving.hourly_writer import Bounds, HourlyWriter
+from serving.hourly_writer import Bounds, HourlyWriter, held_bytes
 from serving.refusal import Refusal
 
 MOST_LABELS = 10_000
@@ -62,7 +62,7 @@ class Feedback:
         """The handler: 202 and how many labels were taken, all or none. Raises Refusal: 503 where none has room."""
         at_s = self._clock()
         labels = labels_of(await read_body(request), self._task, at_s)
-        rows, size_bytes = labels.num_rows, labels.get_total_buffer_size()
+        rows, size_bytes = labels.num_rows, held_bytes(labels)
         if not self.writer.offer(labels, group="", at_s=at_s, rows=rows, size_bytes=size_bytes):
             raise Refusal(
                 503,
