@@ -136,12 +136,17 @@ class HourlyWriter(Generic[_T]):
         bounds = self._bounds
         with self._lock:
             held_rows, held_bytes = self._held_rows + rows, self._held_bytes + size_bytes
-            if held_rows > bounds.rows or held_bytes > bounds.size_bytes or not self._takes:
-                self.counts.dropped_rows += rows
-                return False
-            self._held_rows, self._held_bytes = held_rows, held_bytes
-            self._offered.append(_Offered(item, group, at_s, rows, size_bytes))
-            return True
+            if held_rows <= bounds.rows and held_bytes <= bounds.size_bytes and self._takes:
+                self._held_rows, self._held_bytes = held_rows, held_bytes
+                self._offered.append(_Offered(item, group, at_s, rows, size_bytes))
+                return True
+        self.drop(rows)
+        return False
+
+    def drop(self, rows: int) -> None:
+        """Counts rows that are not written."""
+        with self._lock:
+            self.counts.dropped_rows += rows
 
     def turn(self, last: bool = False) -> None:
         """Makes tables of what was offered, and files of those that are due; the last time, of all."""
@@ -171,17 +176,25 @@ class HourlyWriter(Generic[_T]):
         with self._lock:
             offered, self._offered = self._offered, deque()
         for hour, group, some in _batches(offered):
-            rows, size_bytes = sum(each.rows for each in some), sum(each.size_bytes for each in some)
-            try:
-                table = self._to_table(group, [each.item for each in some]).combine_chunks()
-            except Exception:  # noqa: BLE001 (what is wrong with some rows keeps no others from being written)
-                self._fail(rows, size_bytes)
-            else:
-                file = self._growing.setdefault((hour, group), _File(hour, self._clock()))
-                before = file.size_bytes
-                file.add(table)
-                self._release(0, size_bytes - (file.size_bytes - before))
+            self._tabulate(hour, group, some)
             time.sleep(_BREATH_S)
+
+    def _tabulate(self, hour: int, group: str, some: list[_Offered[_T]]) -> None:
+        """Adds a table of some items to their file; one that can't be in a table is found by halving, and dropped."""
+        try:
+            table = self._to_table(group, [each.item for each in some]).combine_chunks()
+        except Exception:  # noqa: BLE001 (what is wrong with one item keeps no others from being written)
+            if len(some) == 1:
+                self._fail(some[0])
+                return
+            middle = len(some) // 2
+            self._tabulate(hour, group, some[:middle])
+            self._tabulate(hour, group, some[middle:])
+            return
+        file = self._growing.setdefault((hour, group), _File(hour, self._clock()))
+        before = file.size_bytes
+        file.add(table)
+        self._release(0, sum(each.size_bytes for each in some) - (file.size_bytes - before))
 
     def _finish(self, file: _File) -> None:
         """Gives a file its name, which it keeps however often it must be sent."""
@@ -212,18 +225,18 @@ class HourlyWriter(Generic[_T]):
             self._held_rows -= rows
             self._held_bytes -= size_bytes
 
-    def _fail(self, rows: int, size_bytes: int) -> None:
-        self._release(rows, size_bytes)
-        with self._lock:
-            self.counts.dropped_rows += rows
+    def _fail(self, offered: _Offered[_T]) -> None:
+        self._release(offered.rows, offered.size_bytes)
+        self.drop(offered.rows)
         if not self._has_failed:
-            logger.exception("rows for %s could not be made a table; this is said once", self._folder)
+            logger.exception("a row for %s could not be made a table; this is said once", self._folder)
         self._has_failed = True
 
 
 def held_bytes(table: pa.Table) -> int:
     """The bytes that a table holds, also where it is a part of a larger one: a bound."""
-    return int(table.get_total_buffer_size()) + _COLUMN_BYTES * table.num_columns
+    size_bytes: int = table.get_total_buffer_size() + _COLUMN_BYTES * table.num_columns
+    return size_bytes
 
 
 def _batches(offered: deque[_Offered[_T]]) -> Iterator[tuple[int, str, list[_Offered[_T]]]]:

@@ -90,11 +90,14 @@ class RequestLog:
     def saw(self, answered: Answered) -> None:
         """Takes a request that is in the share: some microseconds for one row, about one for a request that isn't.
 
-        Its version must have been learnt.
+        Rows of a version that was not learnt are dropped and counted.
         """
         if not self._sampler.takes(answered.request_id):
             return
-        version = self._versions[answered.version]
+        version = self._versions.get(answered.version)
+        if version is None:
+            self.writer.drop(len(answered.scores))
+            return
         # The scores of a request may be a part of those of many.
         kept = _Kept(answered.request_id, answered.rows, answered.scores.copy(), answered.seconds, answered.at_s)
         self.writer.offer(

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import Response
 
+from raymill.schema import Schema
 from raymill.store import Store
 from raymill.task import Task
 from serving.body import MOST_BYTES
 from serving.feedback import MOST_LABELS, Feedback, labels_of
+from serving.openapi import openapi
 from serving.refusal import Refusal
 from tests.unit.test_hourly_writer import NOON_S, FakeStore
 
@@ -198,3 +201,23 @@ def test_a_body_that_is_too_large_is_refused() -> None:
     with pytest.raises(Refusal) as caught:
         _take(feedback, b" " * (MOST_BYTES + 1))
     assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: "-".join(task.classes) or task.kind)
+def test_what_the_openapi_document_says_is_a_body_is_taken(task: Task) -> None:
+    document = openapi("demo", "7", "/", Schema(columns=()), task, feedback=True)
+    assert set(document["paths"]["/v1/demo/feedback"]["post"]["responses"]) == {"202", "400", "413", "422", "503"}
+    described = jsonschema.Draft202012Validator(document | document["components"]["schemas"]["Feedback"])
+    bodies: list[Any] = [{"request_id": "i", "row": 2, "label": label} for label in task.classes or (1, 2.5)]
+    bodies += [{"request_id": "i", "label": label} for label in (45, True)] if task is LATE else []
+    for body in (*bodies, {"feedback": bodies}):
+        described.validate(body)
+        assert labels_of(json.dumps(body).encode(), task, NOON_S).num_rows
+    for body in ({}, {"feedback": []}, {"request_id": "i"}, {"request_id": "i", "label": None, "rows": 1}):
+        assert not described.is_valid(body)
+        assert _refused(body, task).status == 422
+
+
+def test_an_endpoint_that_takes_no_labels_has_no_such_path() -> None:
+    document = openapi("demo", "7", "/", Schema(columns=()), COLOURS)
+    assert "/v1/demo/feedback" not in document["paths"] and "Label" not in document["components"]["schemas"]

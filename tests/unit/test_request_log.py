@@ -150,6 +150,12 @@ def test_a_private_column_that_a_version_does_not_know_is_refused_lest_another_i
     log.learn("8", SCHEMA, TASK, ["constant", "email"])
 
 
+def test_a_version_that_was_not_learnt_raises_nothing_in_a_request_and_is_counted() -> None:
+    log = _log(FakeStore())
+    log.saw(_answered([ROW, ROW], version="9"))
+    assert log.writer.counts.dropped_rows == 2 and log.writer.held == (0, 0)
+
+
 @given(st.text(max_size=40), st.floats(0, 1), st.floats(0, 1))
 def test_the_share_of_an_id_is_a_function_of_the_id_and_a_larger_share_takes_all_of_a_smaller(
     request_id: str, one: float, other: float
