@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,13 +19,14 @@ from raymill.errors import DataError
 from raymill.schema import RowsError
 from serving.arguments import EndpointArgs
 from serving.body import read_body, rows_of
+from serving.guarded_document import guarded
 from serving.model import Model
 from serving.openapi import openapi
 from serving.refusal import Refusal
+from serving.request_id import request_id_of
 from serving.version import Version
 
 logger = logging.getLogger("ray.serve")
-_MOST_ID = 128
 # A larger body is read and scored beside the event loop, which goes on answering: it may take a second.
 _MOST_BYTES_INLINE = 128 << 10
 Handler = Callable[[Request, str], Awaitable[Response]]
@@ -39,7 +39,8 @@ class Service:
         self._stable = Version(args.name, args.version, model, args.max_batch_size)
         self._apart = ThreadPoolExecutor(1, "large-bodies")
         self._prefix = args.route.rstrip("/")
-        document = openapi(args.name, args.version, args.route, model.predictor.schema, model.predictor.task)
+        open_document = openapi(args.name, args.version, args.route, model.predictor.schema, model.predictor.task)
+        document = guarded(open_document, takes_tokens=args.tokens is not None)
         health = {"status": "ok", "name": args.name, "version": args.version, "id": args.endpoint_id}
         self._routes: dict[str, tuple[str, Handler]] = {
             f"/v1/{args.name}/predict": ("POST", self._predict),
@@ -53,12 +54,11 @@ class Service:
 
     async def answer(self, request: Request) -> Response:
         """The answer to any request; nothing is raised, and what is our fault shows its request id only."""
-        request_id = request.headers.get("x-request-id", "")[:_MOST_ID] or uuid.uuid4().hex
+        request_id = request_id_of(request)
         try:
             return await self._handler(request)(request, request_id)
         except Refusal as refusal:
-            errors = {"errors": refusal.errors} if refusal.errors else {}
-            return _answer(refusal.status, {"error": refusal.error} | errors, request_id, refusal.headers)
+            return refusal.response(request_id)
         except RowsError as error:
             return _answer(422, {"error": f"{error.what} {error.fix}", "errors": error.problems}, request_id)
         except DataError as error:
@@ -116,6 +116,5 @@ def _constant(value: dict[str, Any]) -> Handler:
     return answer
 
 
-def _answer(status: int, value: dict[str, Any], request_id: str, headers: Mapping[str, str] | None = None) -> Response:
-    body = json.dumps(value | {"request_id": request_id})
-    return Response(body, status, dict(headers or {}), "application/json")
+def _answer(status: int, value: dict[str, Any], request_id: str) -> Response:
+    return Response(json.dumps(value | {"request_id": request_id}), status, media_type="application/json")
