@@ -75,16 +75,21 @@ def scoring(model: Model, label: str = "7") -> Score:
     return score
 
 
-def ask(handler: Handler, body: bytes | dict[str, Any] = b"", **headers: str) -> Response:
-    """The answer of a handler; `_` in a header's name stands for `-`."""
-    data = json.dumps(body).encode() if isinstance(body, dict) else body
+def request_with(body: bytes = b"", **headers: str) -> Request:
+    """A POST; `_` in a header's name stands for `-`."""
     raw = [(name.replace("_", "-").lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": data, "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": raw, "query_string": b""}, receive)
+
+
+def ask(handler: Handler, body: bytes | dict[str, Any] = b"", **headers: str) -> Response:
+    """The answer of a handler to a request with that body, JSON of an object."""
+    data = json.dumps(body).encode() if isinstance(body, dict) else body
 
     async def answer() -> Response:
-        scope = {"type": "http", "method": "POST", "path": "/", "headers": raw, "query_string": b""}
-        return await handler(Request(scope, receive), "request-1")
+        return await handler(request_with(data, **headers), "request-1")
 
     return asyncio.run(answer())

@@ -127,10 +127,11 @@ def test_metadata_names_the_tensors(connect: Connect) -> None:
         ("a", "FP64", [-1]),
         ("b", "FP64", [-1]),
     ]
-    assert [(each.name, list(each.shape)) for each in found.outputs] == [
-        ("prediction", [-1]),
-        ("probabilities", [-1, 2]),
-    ]
+    outputs = [(each.name, list(each.shape)) for each in found.outputs]
+    assert outputs == [("prediction", [-1]), ("probabilities", [-1, 2])]
+    # A field that KServe's proto has, and Triton's not.
+    ours = ModelMetadataResponse.FromString(found.SerializeToString())
+    assert ours.properties["classes"] == '["no", "yes"]'
 
 
 def contents(**fields: Any) -> service_pb2.ModelInferRequest:
