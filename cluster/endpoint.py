@@ -17,7 +17,7 @@ from typing import Any
 
 from cluster.endpoint_arguments import APPLICATION, ServedModel, endpoint_arguments
 from cluster.endpoint_record import EndpointRecord, find, forget, health_of
-from cluster.exposure import require_usable
+from cluster.exposure import remark, require_usable
 from cluster.front import Front
 from cluster.serve_failure import cause_of
 from cluster.session import check_resources, cluster_of
@@ -98,6 +98,8 @@ def deploy_version(
         raise _undone(args, cause, before, there) from cause
     _record(args, endpoint).write(store)
     console.say(f"{spec.name} version {version} is served at {url}")
+    if said := remark(spec.serve):
+        console.say(said)
     return endpoint
 
 

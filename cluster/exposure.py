@@ -27,6 +27,13 @@ def require_guard(serve: ServeSpec) -> None:
     )
 
 
+def remark(serve: ServeSpec) -> str:
+    """What has to be known of an endpoint whose tokens others could read on their way; else nothing."""
+    if serve.tls is not None or is_loopback(serve.host):
+        return ""
+    return "WARNING: tokens and rows travel in clear: set serve.tls, or let a gateway before it speak TLS"
+
+
 def require_guard_in_kubernetes(serve: ServeSpec) -> None:
     """Raises SpecError for an endpoint there of which it isn't said who may ask, or that is to speak TLS by itself."""
     if serve.tls is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cluster.exposure import callers_token, require_guard, require_guard_in_kubernetes, require_usable
+from cluster.exposure import callers_token, remark, require_guard, require_guard_in_kubernetes, require_usable
 from cluster.loopback import is_loopback
 from raymill.bearer_token import line_of
 from raymill.errors import DataError, SpecError
@@ -42,6 +42,12 @@ def test_where_others_reach_it_it_takes_tokens(host: str, tokens: str) -> None:
     assert caught.value.what == f"serve.host is {host}, which others reach, and serve.tokens is {tokens}."
     require_guard(_serve(host=host, tokens={"file": "tokens"}))
     require_guard(_serve(host=host, tokens={"env": "TOKENS"}))
+
+
+def test_that_tokens_travel_in_clear_is_said_where_others_could_read_them(tmp_path: Path) -> None:
+    tokens = {"file": "tokens"}
+    assert remark(_serve(tokens=tokens)) == remark(_serve(host="0.0.0.0", tls=write(tmp_path, leaf()))) == ""
+    assert remark(_serve(host="0.0.0.0", tokens=tokens)).startswith("WARNING: tokens and rows travel in clear")
 
 
 def test_tokens_and_certificates_are_tried_before_anything_starts(tmp_path: Path) -> None:
