@@ -35,6 +35,8 @@ def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict
         "route": spec.serve.route,
         "min_replicas": spec.serve.replicas.min,
         "max_replicas": spec.serve.replicas.max,
+        "up_delay_s": spec.serve.replicas.up_delay_s,
+        "down_delay_s": spec.serve.replicas.down_delay_s,
         "cpus": spec.serve.cpus,
         "target_ongoing_requests": spec.serve.target_ongoing_requests,
         "max_batch_size": spec.serve.max_batch_size,

@@ -54,8 +54,11 @@ def build(args: EndpointArgs | Mapping[str, Any]) -> Application:
         backpressure_config=BackpressureConfig(retry_after_s=_RETRY_AFTER_S),
         autoscaling_config=AutoscalingConfig(
             min_replicas=valid.min_replicas,
+            initial_replicas=max(valid.min_replicas, 1),
             max_replicas=valid.max_replicas,
             target_ongoing_requests=valid.target_ongoing_requests,
+            upscale_delay_s=valid.up_delay_s,
+            downscale_delay_s=valid.down_delay_s,
         ),
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         max_constructor_retry_count=_START_TRIES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -22,8 +22,10 @@ class EndpointArgs(BaseModel):
     run_id: str | None = None
     endpoint_id: str | None = None
     route: str = "/"
-    min_replicas: PositiveInt = 1
+    min_replicas: NonNegativeInt = 1
     max_replicas: PositiveInt = 1
+    up_delay_s: NonNegativeFloat = 10
+    down_delay_s: NonNegativeFloat = 300
     max_replicas_per_node: PositiveInt | None = None
     cpus: float = Field(0.5, gt=0)
     target_ongoing_requests: PositiveInt = 16
