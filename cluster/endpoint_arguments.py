@@ -31,6 +31,7 @@ def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict
         "bundle_uri": model.bundle_uri,
         "digest": model.digest,
         "run_id": model.run_id,
+        "store_uri": spec.store,
         "endpoint_id": endpoint_id,
         "route": spec.serve.route,
         "min_replicas": spec.serve.replicas.min,

@@ -34,7 +34,8 @@ class Candidate(BaseModel):
 class Release(BaseModel):
     """One release of an endpoint, and how it ended; `share` of the requests is answered by the candidate.
 
-    A shadow's share is scored by the candidate too, and answered by the stable version.
+    A shadow's share is scored by the candidate too, and answered by the stable version. Whenever the share changes a
+    new stage begins, whose counts are its own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -45,6 +46,7 @@ class Release(BaseModel):
     candidate: Candidate
     share: float = Field(ge=0, le=1)
     shadow: bool
+    stage: int = Field(1, ge=1)
     state: State = "on"
     reason: str = ""
     begun: Text
@@ -57,7 +59,9 @@ class Release(BaseModel):
 
     def changed_to(self, **changes: object) -> Release:
         """Another share, or an end, as of now."""
-        return self.model_validate(self.model_dump() | {"changed": now()} | changes)
+        after = self.model_copy(update={"changed": now()} | changes)
+        moved = (after.share, after.shadow) != (self.share, self.shadow)
+        return self.model_validate(after.model_dump() | {"stage": self.stage + moved})
 
 
 def now() -> str:
@@ -66,11 +70,6 @@ def now() -> str:
 
 def path_of(name: str) -> str:
     return f"endpoints/{name}/release.json"
-
-
-def counts_folder(name: str, release_id: str) -> str:
-    """Where each replica says what it has seen of a release."""
-    return f"endpoints/{name}/releases/{release_id}"
 
 
 def find_release(store: Store, name: str) -> Release | None:

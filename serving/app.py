@@ -14,6 +14,7 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from starlette.requests import Request
 from starlette.responses import Response
 
+from raymill.store import Store
 from serving.arguments import EndpointArgs
 from serving.model import Model, load_model
 from serving.service import Service
@@ -32,6 +33,8 @@ class Replica:
         torch.set_num_threads(max(1, int(args.cpus)))
         self._service = Service(args, load(args.bundle_uri, args.digest))
         self._service.warm_up()
+        if args.store_uri is not None:
+            self._service.follow_releases(Store(args.store_uri), serve.get_replica_context().replica_id.unique_id, load)
 
     async def __call__(self, request: Request) -> Response:
         return await self._service.answer(request)

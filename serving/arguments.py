@@ -20,6 +20,7 @@ class EndpointArgs(BaseModel):
     bundle_uri: Text
     digest: Text
     run_id: str | None = None
+    store_uri: Text | None = None
     endpoint_id: str | None = None
     route: str = "/"
     min_replicas: NonNegativeInt = 1

@@ -13,21 +13,25 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
 from raymill.errors import DataError
+from raymill.release import Candidate
 from raymill.schema import RowsError
+from raymill.store import Store
 from serving.arguments import EndpointArgs
 from serving.body import read_body, rows_of
-from serving.model import Model
+from serving.model import Model, load_model
 from serving.openapi import openapi
 from serving.refusal import Refusal
-from serving.version import Version
+from serving.release_watch import ReleaseWatch
+from serving.version import Rows, Version
 
 logger = logging.getLogger("ray.serve")
 _MOST_ID = 128
-# A larger body is read and scored beside the event loop, which goes on answering: it may take a second.
+# A larger body is parsed beside the event loop, which goes on answering: it may take a second.
 _MOST_BYTES_INLINE = 128 << 10
 Handler = Callable[[Request, str], Awaitable[Response]]
 
@@ -36,8 +40,10 @@ class Service:
     """Answers `POST /v1/NAME/predict`, `GET /v1/NAME`, `GET /healthz` and `GET /openapi.json` below its route."""
 
     def __init__(self, args: EndpointArgs, model: Model) -> None:
-        self._stable = Version(args.name, args.version, model, args.max_batch_size)
+        self._args = args
+        self._watch: ReleaseWatch | None = None
         self._apart = ThreadPoolExecutor(1, "large-bodies")
+        self._stable = self._version(args.version, model)
         self._prefix = args.route.rstrip("/")
         document = openapi(args.name, args.version, args.route, model.predictor.schema, model.predictor.task)
         health = {"status": "ok", "name": args.name, "version": args.version, "id": args.endpoint_id}
@@ -50,6 +56,20 @@ class Service:
 
     def warm_up(self) -> None:
         self._stable.warm_up()
+
+    def follow_releases(self, store: Store, replica: str, load: Callable[[str, str], Model] = load_model) -> None:
+        """From now on takes part in what the store says of releases, under the name of a replica."""
+
+        def loaded(candidate: Candidate) -> Version:
+            version = self._version(candidate.version, load(candidate.bundle_uri, candidate.digest))
+            version.warm_up()
+            return version
+
+        self._watch = ReleaseWatch(store, self._args.name, self._stable, loaded, replica)
+        self._watch.start()
+
+    def _version(self, label: str, model: Model) -> Version:
+        return Version(self._args.name, label, model, self._args.max_batch_size, self._apart)
 
     async def answer(self, request: Request) -> Response:
         """The answer to any request; nothing is raised, and what is our fault shows its request id only."""
@@ -80,17 +100,20 @@ class Service:
         return ", ".join(f"{method} {self._prefix}{path}" for path, (method, _) in self._routes.items())
 
     async def _predict(self, request: Request, request_id: str) -> Response:
-        body, version = await read_body(request), self._stable
-        if len(body) > _MOST_BYTES_INLINE:
-            loop = asyncio.get_running_loop()
-            text = await loop.run_in_executor(self._apart, _answer_apart, version, body, request_id)
-        else:
-            text = version.answer(await version.score(rows_of(body)), request_id)
-        return Response(text, media_type="application/json")
+        rows = await self._rows(await read_body(request))
+        version, scores = await self._scored(rows, request_id)
+        return Response(await version.answer(scores, request_id), media_type="application/json")
 
+    async def _rows(self, body: bytes) -> list[dict[str, Any]]:
+        if len(body) <= _MOST_BYTES_INLINE:
+            return rows_of(body)
+        return await asyncio.get_running_loop().run_in_executor(self._apart, rows_of, body)
 
-def _answer_apart(version: Version, body: bytes, request_id: str) -> str:
-    return version.answer(version.score_apart(rows_of(body)), request_id)
+    async def _scored(self, rows: Rows, request_id: str) -> tuple[Version, np.ndarray]:
+        live = self._watch.live if self._watch is not None else None
+        if live is not None:
+            return await live.score(rows, request_id)
+        return self._stable, await self._stable.score(rows)
 
 
 def _card(args: EndpointArgs, model: Model) -> dict[str, Any]:
