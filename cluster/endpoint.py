@@ -11,12 +11,13 @@ import importlib
 import os
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from cluster.endpoint_arguments import APPLICATION, ServedModel, endpoint_arguments
 from cluster.endpoint_record import EndpointRecord, find, forget, health_of
+from cluster.exposure import require_usable
 from cluster.front import Front
 from cluster.serve_failure import cause_of
 from cluster.session import check_resources, cluster_of
@@ -37,13 +38,17 @@ _SAME_ANSWERS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a model answers; `changed` is False when that version was there already, `is_new` where none was."""
+    """Where a model answers; `changed` is False when that version was there already, `is_new` where none was.
+
+    `certificate` is the one that it shows, in PEM, and empty without TLS.
+    """
 
     name: str
     url: str
     version: str
     changed: bool
     is_new: bool
+    certificate: str = ""
 
     @property
     def predict_url(self) -> str:
@@ -63,8 +68,10 @@ def deploy_version(
     """Serves a bundle under the spec's name and returns when its public URL answers with that version.
 
     A version already there is left as it is; another one is replaced without a failed request, and stays if the new
-    one can't start. `front` may have been started earlier. Raises ResourceError, DataError, StoreError, MachineError.
+    one can't start. `front` may have been started earlier. Raises SpecError for an endpoint that others reach without
+    a guard, ResourceError, DataError, StoreError, MachineError.
     """
+    certificate = require_usable(spec.serve, os.environ)
     check_resources(spec.serve.cpus, 0)
     _check_bundle(bundle_uri, digest)
     version = str(version)
@@ -77,18 +84,21 @@ def deploy_version(
     endpoint_id = before.args.get("endpoint_id") if before is not None else None
     model = ServedModel(version=version, bundle_uri=bundle_uri, digest=digest, run_id=run_id)
     args = endpoint_arguments(spec, model, endpoint_id or uuid.uuid4().hex[:12])
+    endpoint = Endpoint(
+        name=spec.name, url=url, version=version, changed=True, is_new=not there, certificate=certificate
+    )
     if before is not None and before.args == args:
         console.say(f"{spec.name} version {version} is already served at {url}")
-        return Endpoint(name=spec.name, url=url, version=version, changed=False, is_new=False)
+        return replace(endpoint, changed=False)
     try:
         _run(args)
         with waiting({"CPU": spec.serve.cpus}):
-            _wait_until_public(args, url, front)
+            _wait_until_public(args, endpoint, front)
     except RaymillError as cause:
         raise _undone(args, cause, before, there) from cause
-    _record(args, url).write(store)
+    _record(args, endpoint).write(store)
     console.say(f"{spec.name} version {version} is served at {url}")
-    return Endpoint(name=spec.name, url=url, version=version, changed=True, is_new=not there)
+    return endpoint
 
 
 def undeploy(spec: Spec, console: Console) -> None:
@@ -132,7 +142,8 @@ def hold(spec: Spec, console: Console) -> None:
 
 def _url(spec: Spec) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(spec.serve.host, spec.serve.host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{spec.serve.port}{spec.serve.route.rstrip('/')}"
+    scheme = "http" if spec.serve.tls is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{spec.serve.port}{spec.serve.route.rstrip('/')}"
 
 
 def _check_bundle(bundle_uri: str, digest: str) -> None:
@@ -168,7 +179,7 @@ def _run(args: dict[str, Any]) -> None:
     )
 
 
-def _wait_until_public(args: dict[str, Any], url: str, front: Front) -> None:
+def _wait_until_public(args: dict[str, Any], endpoint: Endpoint, front: Front) -> None:
     """Waits for several answers in a row by that version, because the proxy knows old replicas for a moment longer.
 
     Serve calls a change done only when the old replicas have drained, half a minute later. Raises what kept the
@@ -177,7 +188,7 @@ def _wait_until_public(args: dict[str, Any], url: str, front: Front) -> None:
     deadline_s, same, why = time.monotonic() + _PUBLIC_WITHIN_S, 0, ""
     wanted = {"name": args["name"], "version": args["version"], "id": args["endpoint_id"]}
     while time.monotonic() < deadline_s:
-        health = health_of(url)
+        health = health_of(endpoint.url, endpoint.certificate)
         same = same + 1 if health is not None and wanted.items() <= health.items() else 0
         if same == _SAME_ANSWERS:
             return
@@ -188,7 +199,7 @@ def _wait_until_public(args: dict[str, Any], url: str, front: Front) -> None:
                 raise cause_of(why)
             time.sleep(_POLL_S)
     raise MachineError(
-        f"{url} does not answer after {_PUBLIC_WITHIN_S:g} seconds. {why.partition(chr(10))[0]}".strip(),
+        f"{endpoint.url} does not answer after {_PUBLIC_WITHIN_S:g} seconds. {why.partition(chr(10))[0]}".strip(),
         "Free some CPUs, or ask for fewer.",
     )
 
@@ -212,15 +223,16 @@ def _ray_address() -> str:
     return str(ray.get_runtime_context().gcs_address)
 
 
-def _record(args: dict[str, Any], url: str) -> EndpointRecord:
+def _record(args: dict[str, Any], endpoint: Endpoint) -> EndpointRecord:
     return EndpointRecord(
-        name=args["name"],
-        url=url,
-        version=args["version"],
+        name=endpoint.name,
+        url=endpoint.url,
+        version=endpoint.version,
         ray_address=_ray_address(),
         pid=os.getpid(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         args=args,
+        certificate=endpoint.certificate,
     )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from raymill.spec import Spec
+from raymill.safety_spec import TokensSpec
+from raymill.spec import ServeSpec, Spec
+from raymill.store import Store
 
 APPLICATION = "serving.app:build"
 
@@ -41,4 +43,22 @@ def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict
         "cpus": spec.serve.cpus,
         "target_ongoing_requests": spec.serve.target_ongoing_requests,
         "max_batch_size": spec.serve.max_batch_size,
+        "deadline_s": spec.serve.deadline_s,
+        "tokens": _tokens_at(spec.serve),
+        "log": _log_arguments(spec),
     }
+
+
+def _tokens_at(serve: ServeSpec) -> dict[str, str] | None:
+    """Where the replicas find the hashes of tokens: what travels is never one of them."""
+    return serve.tokens.model_dump(exclude_none=True) if isinstance(serve.tokens, TokensSpec) else None
+
+
+def _log_arguments(spec: Spec) -> dict[str, Any] | None:
+    """What is logged of requests, as a record's JSON says it; None for nothing."""
+    log = spec.serve.log
+    if log.sample == 0:
+        return None
+    # A column that is no feature is in no request, and no model knows it.
+    private = [name for name in spec.features.private if name not in spec.no_features]
+    return {"store_uri": Store(spec.store).uri, "sample": log.sample, "every_s": log.every_s, "private": private}

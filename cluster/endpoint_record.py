@@ -11,6 +11,7 @@ import urllib.request
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cluster.certificate import trusting
 from raymill.record import record_of
 from raymill.store import Store
 
@@ -20,6 +21,8 @@ _ANSWERS_WITHIN_S = 3.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRecord:
     """Who serves a name: `args` are the arguments of its application, `started` is UTC in ISO 8601.
+
+    With TLS `certificate` is the one that it shows, in PEM, so that who finds the record trusts that and no other.
 
     Their `endpoint_id` is drawn when a name is first served, stays when its version changes, and is what
     `GET /healthz` answers as `id`.
@@ -32,11 +35,12 @@ class EndpointRecord:
     pid: int
     started: str
     args: dict[str, Any]
+    certificate: str = ""
 
     @property
     def is_alive(self) -> bool:
         """Whether it is this endpoint that answers at the URL, and not a namesake from another store."""
-        health = health_of(self.url)
+        health = health_of(self.url, self.certificate)
         return health is not None and (health.get("name"), health.get("id")) == (
             self.name,
             self.args.get("endpoint_id"),
@@ -59,10 +63,11 @@ def forget(store: Store, name: str, *, ray_address: str | None = None) -> None:
         store.delete(_path(name))
 
 
-def health_of(url: str) -> dict[str, Any] | None:
+def health_of(url: str, certificate: str = "") -> dict[str, Any] | None:
     """What `GET /healthz` answers below an endpoint's URL, or None where nothing of ours answers in three seconds."""
+    trust = trusting(certificate)
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=_ANSWERS_WITHIN_S) as answer:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=_ANSWERS_WITHIN_S, context=trust) as answer:
             health = json.load(answer)
     except (OSError, ValueError):
         return None

@@ -1,6 +1,6 @@
 """The front: Ray Serve's controller and the proxy with the public port, which start beside other work.
 
-It knows Serve's own options, no model.
+It knows no model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from cluster.session import KEEP_ALIVE_S
+from cluster.listening import Listening
 from raymill.errors import MachineError, ResourceError
 from raymill.spec import ServeSpec
 
@@ -32,14 +32,15 @@ class Front:
         Raises ResourceError when the port is taken, or when the running Serve listens elsewhere.
         """
         started: Future[None] = Future()
-        if running := _listens_at():
-            if running != (spec.host, spec.port):
-                raise _elsewhere(spec, *running)
+        wanted, running = Listening.wanted(spec), Listening.now()
+        if running is not None:
+            if running != wanted:
+                raise _elsewhere(wanted, running)
             started.set_result(None)
             return cls(started)
         check_port(spec.host, spec.port)
         pool = ThreadPoolExecutor(1, thread_name_prefix="serve-front")
-        started = pool.submit(_start, spec.host, spec.port)
+        started = pool.submit(_start, wanted)
         pool.shutdown(wait=False)
         return cls(started)
 
@@ -102,23 +103,15 @@ def _sentence(error: Exception) -> str:
     return next((line for line in lines if "[ALERT]" in line), lines[-1] if lines else type(error).__name__)
 
 
-def _start(host: str, port: int) -> None:
+def _start(wanted: Listening) -> None:
     from ray import serve
     from ray.serve.config import HTTPOptions
 
-    serve.start(http_options=HTTPOptions(host=host, port=port, keep_alive_timeout_s=KEEP_ALIVE_S))
+    serve.start(http_options=HTTPOptions(**wanted.options()))
 
 
-def _listens_at() -> tuple[str, int] | None:
-    """Host and port of the Serve that runs in the connected Ray, if one does."""
-    from ray.serve.context import _get_global_client
-
-    client = _get_global_client(raise_if_no_controller_running=False)
-    return None if client is None else (str(client.http_config.host), int(client.http_config.port))
-
-
-def _elsewhere(spec: ServeSpec, host: str, port: int) -> ResourceError:
+def _elsewhere(wanted: Listening, running: Listening) -> ResourceError:
     return ResourceError(
-        f"The spec asks for {spec.host}:{spec.port}, but this Ray's Serve listens on {host}:{port}, for all models.",
-        f"Set serve.host={host} serve.port={port}, and a serve.route of its own.",
+        f"The spec asks for {wanted}, but this Ray's Serve listens on {running}, for all models.",
+        f"Set {running.overrides()}, and a serve.route of its own.",
     )

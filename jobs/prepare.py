@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -119,8 +119,10 @@ def _make(spec: Spec, source: Source, fingerprint: str, store: Store, held: Leas
 
 def _fingerprint(spec: Spec, source: Source) -> str:
     """Of everything that decides a prepared dataset's bytes but raymill's own version."""
-    sections = {"task": spec.task, "split": spec.data.split, "features": spec.features}
-    inputs = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    sections = {"task": spec.task, "split": spec.data.split}
+    inputs: dict[str, Any] = {name: section.model_dump(mode="json") for name, section in sections.items()}
+    types = {name: {"type": kind} for name, kind in spec.features.types.items()}
+    inputs["features"] = {"ignore": list(spec.features.ignore)} | types
     inputs |= {"format": FORMAT, "source": source.fingerprint, "key": list(spec.data.key)}
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -136,6 +138,7 @@ def _require_columns(spec: Spec, source: Source) -> None:
         "features.ignore": spec.features.ignore,
         "evaluate.slices": spec.evaluate.slices,
     }
+    roles |= {f"features.{name}.private": [name] for name in spec.features.private}
     for role, names in roles.items():
         for name in names:
             if name not in source.columns:

@@ -8,12 +8,12 @@
 | a finished run's checkpoints, but the newest whole one | nobody trains it: train.json is newer, or an hour has gone |
 | a bundled table of another version than the one installed | it is an hour old |
 | the record and the logs of a job | there are 20 newer ones of its spec, and they are an hour old |
-| any other half-written file of raymill's | it is an hour old |
+| any other half-written file of raymill's, as of an endpoint's log | it is an hour old |
 
 What is younger may be being written by another process. The newest checkpoint stays because a run can be extended,
 and all of an unfinished run's because it can be continued. Bundles, manifests, histories, baselines, MLflow's files,
-endpoint records (only their process knows whether it lives), files by names that raymill doesn't give and what lies
-behind a link out of the store are never touched.
+endpoint records (only their process knows whether it lives), what endpoints have logged of requests and of feedback,
+files by names that raymill doesn't give and what lies behind a link out of the store are never touched.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ _JOBS_KEPT = 20
 _OURS_TORN = re.compile(
     rf"(datasets/{_NAME}-[0-9a-f]{{12}}|(runs|evaluations)/{_RUN}|{FOLDER}/{_NAME}-{ENDING}|sources|endpoints)/.+{_TORN}"
 )
-_FOLDERS = ("datasets", "runs", "evaluations", "sources", "endpoints", FOLDER)
+_FOLDERS = ("datasets", "runs", "evaluations", "sources", FOLDER)
+_ENDPOINTS = "endpoints"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ def clean(spec: Spec, console: Console) -> list[str]:
 def removals(store: Store, now_ns: int) -> list[Removal]:
     """What can go at a time in nanoseconds since 1970. It reads the store and changes nothing."""
     files = [f for folder in _FOLDERS for f in (*store.files(folder, recursive=True), *store.unfinished(folder))]
+    files += store.unfinished(_ENDPOINTS)  # whole ones all stay there, and a bucket need not list the years of a log
     found = [
         *_abandoned(files, now_ns, _DATASET, _DATASET_FILE, "manifest.json", "a dataset without a manifest"),
         *_abandoned(files, now_ns, _EVALUATION, _EVALUATION_FILE, "evaluation.json", "an unfinished evaluation"),

@@ -77,7 +77,7 @@ def table_from_rows(
     if not rows:
         raise RowsError("There are no rows.", "Send at least one row.")
     if set(map(type, rows)) != {dict}:
-        raise _error([_problem(i, "", "expected an object", r) for i, r in enumerate(rows) if type(r) is not dict])
+        raise _error([problem(i, "", "expected an object", r) for i, r in enumerate(rows) if type(r) is not dict])
     problems = _unknown_keys(kinds, rows)
     columns: dict[str, pa.Array] = {}
     for (kind, native), names in _alike(kinds, natives).items():
@@ -167,7 +167,7 @@ def _misfits(names: list[str], values: list[Any], kind: FeatureType) -> Iterator
     rows = len(values) // len(names)
     bad = _refused(values, kind, 0, len(values))
     for index in itertools.islice(bad, MOST_PROBLEMS):
-        yield _problem(index % rows, names[index // rows], f"expected {_EXPECTED[kind]}", values[index])
+        yield problem(index % rows, names[index // rows], f"expected {_EXPECTED[kind]}", values[index])
 
 
 def _refused(values: list[Any], kind: FeatureType, start: int, stop: int) -> Iterator[int]:
@@ -182,7 +182,8 @@ def _refused(values: list[Any], kind: FeatureType, start: int, stop: int) -> Ite
     yield from _refused(values, kind, middle, stop)
 
 
-def _problem(row: int, column: str, expected: str, value: Any) -> Problem:
+def problem(row: int, column: str, expected: str, value: Any) -> Problem:
+    """What is wrong with the value of a column of a row; a long one is cut."""
     found = json.dumps(value, default=str)
     found = found if len(found) <= _MOST_SHOWN else f"{found[:_MOST_SHOWN]}..."
     return {"row": row, "column": column, "problem": f"{expected}, found {found}"}

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from raymill.model_spec import MlpSpec, ModelSpec
+from raymill.safety_spec import TlsSpec, Tokens
 from raymill.section import Count, Mistake, Place, Section
 from raymill.train_spec import CPUS_ASKED, TrainSpec
 
@@ -104,11 +105,18 @@ class DataSpec(Section):
 
 
 class FeatureSpec(Section):
-    type: FeatureType
+    type: FeatureType | None = Field(None, description="default: inferred from the data")
+    private: bool = Field(False, description="whether its cells are left out of the endpoint's request log")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> FeatureSpec:
+        if self.type is None and not self.private:
+            raise ValueError("give it a type, or private: true")
+        return self
 
 
 class FeaturesSpec(BaseModel):
-    """`ignore` lists columns to leave out; any other key is a column with its type."""
+    """`ignore` lists columns to leave out; any other key is a column with its type, or marked private."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, FeatureSpec] = Field(init=False)
@@ -116,13 +124,24 @@ class FeaturesSpec(BaseModel):
 
     @property
     def types(self) -> dict[str, FeatureType]:
-        return {name: feature.type for name, feature in (self.__pydantic_extra__ or {}).items()}
+        return {name: feature.type for name, feature in self.columns.items() if feature.type is not None}
+
+    @property
+    def private(self) -> tuple[str, ...]:
+        """The columns whose cells are nobody's to read in a log, in the order of their names."""
+        return tuple(sorted(name for name, feature in self.columns.items() if feature.private))
+
+    @property
+    def columns(self) -> dict[str, FeatureSpec]:
+        return dict(self.__pydantic_extra__ or {})
 
     @model_validator(mode="after")
-    def _typed_or_ignored(self) -> FeaturesSpec:
+    def _said_or_ignored(self) -> FeaturesSpec:
         for name in self.ignore:
             if name in self.types:
                 raise Mistake((name,), "this column has a type and is in features.ignore too; keep one of them")
+            if name in self.columns:
+                raise Mistake((name,), "this column is in features.ignore, so that no request has it; keep one of them")
         return self
 
 
@@ -151,6 +170,13 @@ class ReplicasSpec(Section):
         return self
 
 
+class LogSpec(Section):
+    """What is kept of requests to the endpoint: nothing, unless it is asked for, since rows may be about people."""
+
+    sample: float = Field(0.0, ge=0, le=1, description="the share of requests that is kept with rows and answers")
+    every_s: float = Field(60.0, ge=1, le=3600, description="the seconds between two files of one replica")
+
+
 class ServeSpec(Section):
     route: str = Field("/", pattern=r"^/([\w.-]+(/[\w.-]+)*)?$", description="a path as / or /models/flights")
     host: str = Field("127.0.0.1", min_length=1, description="the address it listens on")
@@ -159,6 +185,12 @@ class ServeSpec(Section):
     cpus: float = Field(0.5, gt=0)
     target_ongoing_requests: Count = 16
     max_batch_size: Count = 256
+    deadline_s: float = Field(30.0, gt=0, le=3600, description="how long a request may take, its body included")
+    tokens: Tokens = Field(
+        "none", description="{file} or {env}; none on loopback; gateway in Kubernetes, where others say who may ask"
+    )
+    tls: TlsSpec | None = None
+    log: LogSpec = LogSpec()
 
 
 class LimitsSpec(Section):
@@ -225,7 +257,7 @@ class Spec(Section):
     def _target_has_no_other_part(self) -> Spec:
         """A row's place may not hang on what is to be predicted, and the target is no feature."""
         target = self.task.column
-        if target in self.features.types:
+        if target in self.features.columns:
             raise Mistake(("features", target), "this column is the target")
         if target in self.data.key:
             index = self.data.key.index(target)

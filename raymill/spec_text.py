@@ -14,8 +14,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from raymill.errors import SpecError
+from raymill.safety_spec import TlsSpec, TokensSpec
 from raymill.section import Mistake
-from raymill.spec import FeatureSpec, Spec
+from raymill.spec import FeatureSpec, ServeSpec, Spec
 
 Location = tuple[str, ...]
 Places = dict[Location, str]
@@ -59,7 +60,18 @@ def _resolve(spec: Spec, folder: Path) -> Spec:
             )
         tracking = f"sqlite:///{store}/mlflow.db"
     data = spec.data.model_copy(update={"source": source})
-    return spec.model_copy(update={"store": store, "tracking": tracking, "data": data})
+    serve = _serve_beside(spec.serve, folder)
+    return spec.model_copy(update={"store": store, "tracking": tracking, "data": data, "serve": serve})
+
+
+def _serve_beside(serve: ServeSpec, folder: Path) -> ServeSpec:
+    """An endpoint's section with the files that it names beside the spec, as every other path in one."""
+    tokens, tls = serve.tokens, serve.tls
+    if isinstance(tokens, TokensSpec) and tokens.file is not None:
+        tokens = TokensSpec(file=_beside(tokens.file, folder))
+    if tls is not None:
+        tls = TlsSpec(certificate=_beside(tls.certificate, folder), key=_beside(tls.key, folder))
+    return serve.model_copy(update={"tokens": tokens, "tls": tls})
 
 
 def _tracking_beside(uri: str, folder: Path) -> str:

@@ -16,8 +16,10 @@ from starlette.responses import Response
 
 from raymill.store import Store
 from serving.arguments import EndpointArgs
+from serving.guard import Guard
 from serving.model import Model, load_model
 from serving.service import Service
+from serving.tokens import admission_at
 
 _START_TRIES = 2
 _QUEUE_DEPTH = 4
@@ -31,13 +33,15 @@ class Replica:
         import torch
 
         torch.set_num_threads(max(1, int(args.cpus)))
-        self._service = Service(args, load(args.bundle_uri, args.digest))
-        self._service.warm_up()
+        admission = None if args.tokens is None else admission_at(args.tokens)
+        service = Service(args, load(args.bundle_uri, args.digest))
+        service.warm_up()
         if args.store_uri is not None:
-            self._service.follow_releases(Store(args.store_uri), serve.get_replica_context().replica_id.unique_id, load)
+            service.follow_releases(Store(args.store_uri), serve.get_replica_context().replica_id.unique_id, load)
+        self._guard = Guard(service.answer, route=args.route, deadline_s=args.deadline_s, admission=admission)
 
     async def __call__(self, request: Request) -> Response:
-        return await self._service.answer(request)
+        return await self._guard.answer(request)
 
 
 def build(args: EndpointArgs | Mapping[str, Any]) -> Application:

@@ -5,9 +5,35 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 Text = Annotated[str, Field(min_length=1)]
+
+
+class TokensAt(BaseModel):
+    """Where a replica finds the hashes of the tokens that it takes: in a file, or else in a variable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    file: Text | None = None
+    env: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> TokensAt:
+        if (self.file is None) == (self.env is None):
+            raise ValueError("give one of file and env")
+        return self
+
+
+class LogArgs(BaseModel):
+    """What of the requests goes where: `private` are the columns that don't."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    store_uri: Text
+    sample: float = Field(gt=0, le=1)
+    every_s: float = Field(60.0, gt=0)
+    private: Annotated[tuple[Text, ...], Field(strict=False)] = ()
 
 
 class EndpointArgs(BaseModel):
@@ -31,6 +57,9 @@ class EndpointArgs(BaseModel):
     cpus: float = Field(0.5, gt=0)
     target_ongoing_requests: PositiveInt = 16
     max_batch_size: PositiveInt = 256
+    deadline_s: float = Field(30.0, gt=0)
+    tokens: TokensAt | None = None
+    log: LogArgs | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -38,9 +38,9 @@ def rows_of(body: bytes) -> list[dict[str, Any]]:
 
     Raises Refusal: 400 for no JSON, 413 for too many rows, 422 for another shape or a key that is there twice.
     """
-    value = _parse(body)
+    value = json_of(body)
     if not isinstance(value, dict):
-        raise Refusal(422, f"{_SHAPE}, not {_kind(value)}.")
+        raise Refusal(422, f"{_SHAPE}, not {kind_of(value)}.")
     unknown = [key for key in value if key not in ("row", "rows")]
     if unknown:
         raise Refusal(422, f"{_SHAPE}, without {', '.join(repr(key[:_SHOWN_LETTERS]) for key in unknown[:5])}.")
@@ -49,13 +49,14 @@ def rows_of(body: bytes) -> list[dict[str, Any]]:
     if "row" in value:
         return [value["row"]]
     if not isinstance(value["rows"], list):
-        raise Refusal(422, f'"rows" must be an array, not {_kind(value["rows"])}.')
+        raise Refusal(422, f'"rows" must be an array, not {kind_of(value["rows"])}.')
     if len(value["rows"]) > MOST_ROWS:
         raise Refusal(413, f"The body has {len(value['rows'])} rows; send at most {MOST_ROWS} at a time.")
     return value["rows"]
 
 
-def _parse(body: bytes) -> Any:
+def json_of(body: bytes) -> Any:
+    """What a JSON body says. Raises Refusal: 400 for no JSON, 422 for a key that is there twice."""
     try:
         return json.loads(body, parse_constant=_no_constant, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
@@ -83,7 +84,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number; send null for a missing cell")
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in words."""
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
 

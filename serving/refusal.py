@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from starlette.responses import Response
+
 
 class Refusal(Exception):
-    """Answered as `{"error", "errors"?, "request_id"}` with a 4xx status."""
+    """Answered as `{"error", "errors"?, "request_id"}` with its status."""
 
     def __init__(
         self,
@@ -20,3 +23,8 @@ class Refusal(Exception):
         super().__init__(status, error)
         self.status, self.error = status, error
         self.errors, self.headers = list(errors), dict(headers or {})
+
+    def response(self, request_id: str) -> Response:
+        errors = {"errors": self.errors} if self.errors else {}
+        body = json.dumps({"error": self.error} | errors | {"request_id": request_id})
+        return Response(body, self.status, self.headers, "application/json")
