@@ -5,6 +5,7 @@ A plain Starlette request rather than FastAPI, which costs a third of the throug
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from raymill.store import Store
 from serving.arguments import EndpointArgs
 from serving.guard import Guard
+from serving.meters import Meters
 from serving.model import Model, load_model
 from serving.service import Service
 from serving.tokens import admission_at
@@ -34,14 +36,23 @@ class Replica:
 
         torch.set_num_threads(max(1, int(args.cpus)))
         admission = None if args.tokens is None else admission_at(args.tokens)
-        service = Service(args, load(args.bundle_uri, args.digest))
+        self._meters, self._waiting = Meters(args.name, args.version), 0
+        service = Service(args, load(args.bundle_uri, args.digest), told=self._meters.scored)
         service.warm_up()
         if args.store_uri is not None:
             service.follow_releases(Store(args.store_uri), serve.get_replica_context().replica_id.unique_id, load)
+        self._meters.watch(lambda: self._waiting, lambda: service.candidate)
         self._guard = Guard(service.answer, route=args.route, deadline_s=args.deadline_s, admission=admission)
 
     async def __call__(self, request: Request) -> Response:
-        return await self._guard.answer(request)
+        started_s = time.perf_counter()
+        self._waiting += 1
+        try:
+            response = await self._guard.answer(request)
+        finally:
+            self._waiting -= 1
+        self._meters.answered(response.status_code, time.perf_counter() - started_s)
+        return response
 
 
 def build(args: EndpointArgs | Mapping[str, Any]) -> Application:

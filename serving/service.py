@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,13 +22,15 @@ from raymill.errors import DataError
 from raymill.release import Candidate
 from raymill.schema import RowsError
 from raymill.store import Store
+from serving.answered import Answered, Observer
 from serving.arguments import EndpointArgs
 from serving.body import read_body, rows_of
+from serving.live_release import LiveRelease
 from serving.model import Model, load_model
 from serving.openapi import openapi
 from serving.refusal import Refusal
 from serving.release_watch import ReleaseWatch
-from serving.version import Rows, Version
+from serving.version import Rows, Scored, Version
 
 logger = logging.getLogger("ray.serve")
 _MOST_ID = 128
@@ -39,8 +42,15 @@ Handler = Callable[[Request, str], Awaitable[Response]]
 class Service:
     """Answers `POST /v1/NAME/predict`, `GET /v1/NAME`, `GET /healthz` and `GET /openapi.json` below its route."""
 
-    def __init__(self, args: EndpointArgs, model: Model) -> None:
-        self._args = args
+    def __init__(
+        self,
+        args: EndpointArgs,
+        model: Model,
+        *,
+        observers: Sequence[Observer] = (),
+        told: Scored | None = None,
+    ) -> None:
+        self._args, self._observers, self._told = args, observers, told
         self._watch: ReleaseWatch | None = None
         self._apart = ThreadPoolExecutor(1, "large-bodies")
         self._stable = self._version(args.version, model)
@@ -68,8 +78,17 @@ class Service:
         self._watch = ReleaseWatch(store, self._args.name, self._stable, loaded, replica)
         self._watch.start()
 
+    @property
+    def candidate(self) -> str | None:
+        """The version that is being released here, or None."""
+        return None if self._live is None else self._live.candidate.label
+
+    @property
+    def _live(self) -> LiveRelease | None:
+        return None if self._watch is None else self._watch.live
+
     def _version(self, label: str, model: Model) -> Version:
-        return Version(self._args.name, label, model, self._args.max_batch_size, self._apart)
+        return Version(self._args.name, label, model, self._args.max_batch_size, self._apart, self._told)
 
     async def answer(self, request: Request) -> Response:
         """The answer to any request; nothing is raised, and what is our fault shows its request id only."""
@@ -110,10 +129,17 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._apart, rows_of, body)
 
     async def _scored(self, rows: Rows, request_id: str) -> tuple[Version, np.ndarray]:
-        live = self._watch.live if self._watch is not None else None
+        live, started_s = self._live, time.perf_counter()
         if live is not None:
-            return await live.score(rows, request_id)
-        return self._stable, await self._stable.score(rows)
+            version, scores = await live.score(rows, request_id)
+        else:
+            version, scores = self._stable, await self._stable.score(rows)
+        if self._observers:
+            seconds = time.perf_counter() - started_s
+            answered = Answered(request_id, version.label, rows, scores, seconds, time.time())
+            for observer in self._observers:
+                observer.saw(answered)
+        return version, scores
 
 
 def _card(args: EndpointArgs, model: Model) -> dict[str, Any]:

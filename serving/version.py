@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeAlias
 
@@ -21,6 +21,8 @@ from serving.model import Model
 Rows: TypeAlias = Sequence[dict[str, Any]] | pa.Table
 
 
+# Hears which version scores how many rows together, in whatever thread.
+Scored: TypeAlias = Callable[[str, int], None]
 # More rows than these are scored and written beside the event loop, which goes on answering: it may take a second.
 _MOST_ROWS_INLINE = 512
 
@@ -28,10 +30,12 @@ _MOST_ROWS_INLINE = 512
 class Version:
     """Scores rows together with those of other requests; its coroutines belong to one event loop."""
 
-    def __init__(self, name: str, label: str, model: Model, most_rows: int, apart: Executor) -> None:
+    def __init__(
+        self, name: str, label: str, model: Model, most_rows: int, apart: Executor, scored: Scored | None = None
+    ) -> None:
         self.label, self.model = label, model
-        self._predictor, self._apart = model.predictor, apart
-        self._batcher = Batcher(model.predictor.scores, most_rows)
+        self._predictor, self._apart, self._told = model.predictor, apart, scored
+        self._batcher = Batcher(self._scores, most_rows)
         self._encoder = AnswerEncoder(model.predictor.task)
         self._shown = json.dumps({"name": name, "version": label})
 
@@ -59,7 +63,12 @@ class Version:
         return self._predictor.encode_table(rows) if isinstance(rows, pa.Table) else self._predictor.encode(rows)
 
     def _scored(self, rows: Rows) -> np.ndarray:
-        return self._predictor.scores(self._encoded(rows))
+        return self._scores(self._encoded(rows))
+
+    def _scores(self, features: Features) -> np.ndarray:
+        if self._told is not None:
+            self._told(self.label, features.rows)
+        return self._predictor.scores(features)
 
     def _written(self, scores: np.ndarray, request_id: str) -> str:
         predictions = self._encoder.encode(scores)
