@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from raymill.model_spec import MlpSpec, ModelSpec
+from raymill.release_rules import ReleaseRules
 from raymill.safety_spec import TlsSpec, Tokens
 from raymill.section import Count, Mistake, Place, Section
 from raymill.train_spec import CPUS_ASKED, TrainSpec
@@ -191,6 +192,7 @@ class ServeSpec(Section):
     )
     tls: TlsSpec | None = None
     log: LogSpec = LogSpec()
+    release: ReleaseRules = ReleaseRules()
 
 
 class LimitsSpec(Section):

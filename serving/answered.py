@@ -13,8 +13,8 @@ import pyarrow as pa
 class Answered:
     """A request's rows and their scores, by the version that made them, and how long and when (`time.time()`).
 
-    `rows` are the checked JSON objects of a request of a few rows, or the table of one of many, in either case as many
-    as `scores`, `(rows, classes)` or `(rows,) float64`. Nobody changes them.
+    `rows` are checked JSON objects or a table that fits the model's schema, in either case as many as `scores`,
+    `(rows, classes)` or `(rows,) float64`. Nobody changes them.
     """
 
     request_id: str

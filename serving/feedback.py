@@ -33,11 +33,11 @@ from raymill.spec import FeatureType
 from raymill.store import Store
 from raymill.task import Task
 from serving.body import MOST_ROWS, json_of, kind_of, read_body
-from serving.hourly_writer import Bounds, HourlyWriter
+from serving.hourly_writer import Bounds, HourlyWriter, held_bytes
 from serving.refusal import Refusal
 
 MOST_LABELS = 10_000
-_MOST_ID = 128
+MOST_ID = 128
 _EVERY_S = 5.0
 _RETRY_AFTER_S = 10
 _BOUNDS = Bounds(rows=100_000, size_bytes=32 * 1024 * 1024)
@@ -62,7 +62,7 @@ class Feedback:
         """The handler: 202 and how many labels were taken, all or none. Raises Refusal: 503 where none has room."""
         at_s = self._clock()
         labels = labels_of(await read_body(request), self._task, at_s)
-        rows, size_bytes = labels.num_rows, labels.get_total_buffer_size()
+        rows, size_bytes = labels.num_rows, held_bytes(labels)
         if not self.writer.offer(labels, group="", at_s=at_s, rows=rows, size_bytes=size_bytes):
             raise Refusal(
                 503,
@@ -112,7 +112,7 @@ def _misshapen(entries: Iterable[Any]) -> Iterator[Problem]:
         for key in entry.keys() - _KEYS:
             yield problem(index, key[:_MOST_SHOWN], "unknown key", entry[key])
         if not _is_id(entry.get("request_id")):
-            yield problem(index, "request_id", f"expected a text of 1 to {_MOST_ID} letters", entry.get("request_id"))
+            yield problem(index, "request_id", f"expected a text of 1 to {MOST_ID} letters", entry.get("request_id"))
         row = entry.get("row", 0)
         if type(row) is not int or not 0 <= row < MOST_ROWS:
             yield problem(index, "row", f"expected an integer from 0 to {MOST_ROWS - 1}", row)
@@ -122,7 +122,7 @@ def _misshapen(entries: Iterable[Any]) -> Iterator[Problem]:
 
 def _is_id(value: Any) -> bool:
     """Whether it is a text such as ids are, and Unicode: half of a surrogate pair isn't."""
-    if type(value) is not str or not 0 < len(value) <= _MOST_ID:
+    if type(value) is not str or not 0 < len(value) <= MOST_ID:
         return False
     try:
         value.encode()

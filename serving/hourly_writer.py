@@ -30,6 +30,8 @@ _TURN_S = 1.0
 _ROWS_AT_ONCE = 512
 _BREATH_S = 0.001
 _MIB = 1024 * 1024
+# What a column's own objects take, and the rounding up of its buffers: of a table with few rows, most.
+_COLUMN_BYTES = 1_024
 _T = TypeVar("_T")
 
 
@@ -37,7 +39,7 @@ _T = TypeVar("_T")
 class Bounds:
     """What a writer keeps at most, by the sizes that it is told and those of its tables, and what makes a file full.
 
-    A file that is being written takes as much again as it is long.
+    Beyond that come a kilobyte for each column of a file to be, and for the one that is being written its size again.
     """
 
     rows: int = 200_000
@@ -73,13 +75,15 @@ class _File:
     rows: int = 0
     size_bytes: int = 0
 
-    def add(self, table: pa.Table) -> int:
-        """Returns how many bytes the table holds."""
-        size_bytes: int = table.get_total_buffer_size()
+    def add(self, table: pa.Table) -> None:
         self.tables.append(table)
         self.rows += table.num_rows
-        self.size_bytes += size_bytes
-        return size_bytes
+        self.size_bytes += held_bytes(table)
+
+    def compact(self) -> None:
+        """Makes one table of them, since small ones hold mostly what is not their rows."""
+        self.tables = [pa.concat_tables(self.tables).combine_chunks()]
+        self.size_bytes = held_bytes(self.tables[0])
 
     def is_due(self, now_s: float, every_s: float, bounds: Bounds) -> bool:
         """Whether it is full, or old, or its hour is over; a clock that was set back makes it old too."""
@@ -132,12 +136,17 @@ class HourlyWriter(Generic[_T]):
         bounds = self._bounds
         with self._lock:
             held_rows, held_bytes = self._held_rows + rows, self._held_bytes + size_bytes
-            if held_rows > bounds.rows or held_bytes > bounds.size_bytes or not self._takes:
-                self.counts.dropped_rows += rows
-                return False
-            self._held_rows, self._held_bytes = held_rows, held_bytes
-            self._offered.append(_Offered(item, group, at_s, rows, size_bytes))
-            return True
+            if held_rows <= bounds.rows and held_bytes <= bounds.size_bytes and self._takes:
+                self._held_rows, self._held_bytes = held_rows, held_bytes
+                self._offered.append(_Offered(item, group, at_s, rows, size_bytes))
+                return True
+        self.drop(rows)
+        return False
+
+    def drop(self, rows: int) -> None:
+        """Counts rows that are not written."""
+        with self._lock:
+            self.counts.dropped_rows += rows
 
     def turn(self, last: bool = False) -> None:
         """Makes tables of what was offered, and files of those that are due; the last time, of all."""
@@ -167,18 +176,31 @@ class HourlyWriter(Generic[_T]):
         with self._lock:
             offered, self._offered = self._offered, deque()
         for hour, group, some in _batches(offered):
-            rows, size_bytes = sum(each.rows for each in some), sum(each.size_bytes for each in some)
-            try:
-                table = self._to_table(group, [each.item for each in some])
-            except Exception:  # noqa: BLE001 (what is wrong with some rows keeps no others from being written)
-                self._fail(rows, size_bytes)
-            else:
-                file = self._growing.setdefault((hour, group), _File(hour, self._clock()))
-                self._release(0, size_bytes - file.add(table))
+            self._tabulate(hour, group, some)
             time.sleep(_BREATH_S)
+
+    def _tabulate(self, hour: int, group: str, some: list[_Offered[_T]]) -> None:
+        """Adds a table of some items to their file; one that can't be in a table is found by halving, and dropped."""
+        try:
+            table = self._to_table(group, [each.item for each in some]).combine_chunks()
+        except Exception:  # noqa: BLE001 (what is wrong with one item keeps no others from being written)
+            if len(some) == 1:
+                self._fail(some[0])
+                return
+            middle = len(some) // 2
+            self._tabulate(hour, group, some[:middle])
+            self._tabulate(hour, group, some[middle:])
+            return
+        file = self._growing.setdefault((hour, group), _File(hour, self._clock()))
+        before = file.size_bytes
+        file.add(table)
+        self._release(0, sum(each.size_bytes for each in some) - (file.size_bytes - before))
 
     def _finish(self, file: _File) -> None:
         """Gives a file its name, which it keeps however often it must be sent."""
+        before = file.size_bytes
+        file.compact()
+        self._release(0, before - file.size_bytes)
         path = f"{self._folder}/{hour_folder(file.hour)}/{self._stem}-{self._files:06}.parquet"
         self._files += 1
         self._whole.append((path, file))
@@ -187,7 +209,7 @@ class HourlyWriter(Generic[_T]):
         while self._whole:
             (path, file), since_s = self._whole[0], time.monotonic()
             try:
-                size_bytes = self._store.write_table(path, pa.concat_tables(file.tables))
+                size_bytes = self._store.write_table(path, file.tables[0])
             except StoreError as error:
                 reason = reason_of(error.__cause__) if isinstance(error.__cause__, OSError) else error.what
                 self._outages.away(self._store.uri, since_s, reason, f"rows for {self._folder} are kept meanwhile")
@@ -203,13 +225,18 @@ class HourlyWriter(Generic[_T]):
             self._held_rows -= rows
             self._held_bytes -= size_bytes
 
-    def _fail(self, rows: int, size_bytes: int) -> None:
-        self._release(rows, size_bytes)
-        with self._lock:
-            self.counts.dropped_rows += rows
+    def _fail(self, offered: _Offered[_T]) -> None:
+        self._release(offered.rows, offered.size_bytes)
+        self.drop(offered.rows)
         if not self._has_failed:
-            logger.exception("rows for %s could not be made a table; this is said once", self._folder)
+            logger.exception("a row for %s could not be made a table; this is said once", self._folder)
         self._has_failed = True
+
+
+def held_bytes(table: pa.Table) -> int:
+    """The bytes that a table holds, also where it is a part of a larger one: a bound."""
+    size_bytes: int = table.get_total_buffer_size() + _COLUMN_BYTES * table.num_columns
+    return size_bytes
 
 
 def _batches(offered: deque[_Offered[_T]]) -> Iterator[tuple[int, str, list[_Offered[_T]]]]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from raymill.schema import Schema
 from raymill.task import Task
+from serving.body import MOST_ROWS
+from serving.feedback import MOST_ID, MOST_LABELS
 
 _ERROR = {
     "type": "object",
@@ -36,8 +38,11 @@ _REQUEST_ID = {
 }
 
 
-def openapi(name: str, version: str, route: str, schema: Schema, task: Task) -> dict[str, Any]:
-    """The document for a model mounted at `route`."""
+def openapi(
+    name: str, version: str, route: str, schema: Schema, task: Task, *, feedback: bool = False
+) -> dict[str, Any]:
+    """The document for a model mounted at `route`; `feedback` says whether it takes labels."""
+    labels = {f"/v1/{name}/feedback": {"post": _feedback()}} if feedback else {}
     return {
         "openapi": "3.1.0",
         "info": {"title": name, "version": version},
@@ -47,6 +52,7 @@ def openapi(name: str, version: str, route: str, schema: Schema, task: Task) -> 
             f"/v1/{name}": {"get": _get("card", "The model card", {"type": "object"})},
             "/healthz": {"get": _get("health", "Ready to answer", {"type": "object"})},
             "/openapi.json": {"get": _get("openapi", "This document", {"type": "object"})},
+            **labels,
         },
         "components": {
             "schemas": {
@@ -55,6 +61,7 @@ def openapi(name: str, version: str, route: str, schema: Schema, task: Task) -> 
                 "Prediction": _prediction(task),
                 "Answer": _answer(),
                 "Error": _ERROR,
+                **({"Feedback": _labels(), "Label": _label(task)} if feedback else {}),
             }
         },
     }
@@ -68,6 +75,23 @@ def _predict() -> dict[str, Any]:
         "parameters": [_REQUEST_ID],
         "requestBody": {"required": True, "content": _json(_ref("Request"))},
         "responses": {"200": {"description": "a prediction per row, in order", "content": _json(_ref("Answer"))}}
+        | {status: {"description": why, "content": _json(_ref("Error"))} for status, why in refused.items()},
+    }
+
+
+def _feedback() -> dict[str, Any]:
+    refused = {"400": "no JSON", "413": "too large", "422": "labels that the task hasn't", "503": "no room, try later"}
+    accepted = {
+        "type": "object",
+        "required": ["accepted", "request_id"],
+        "properties": {"accepted": {"type": "integer"}, "request_id": {"type": "string"}},
+    }
+    return {
+        "operationId": "feedback",
+        "summary": "What turned out true, by the id of a request and the row in it",
+        "parameters": [_REQUEST_ID],
+        "requestBody": {"required": True, "content": _json(_ref("Feedback"))},
+        "responses": {"202": {"description": "all labels are taken", "content": _json(accepted)}}
         | {status: {"description": why, "content": _json(_ref("Error"))} for status, why in refused.items()},
     }
 
@@ -105,6 +129,30 @@ def _prediction(task: Task) -> dict[str, Any]:
         "required": ["prediction", "probabilities"],
         "properties": {"prediction": {"enum": list(task.classes)}, "probabilities": probabilities},
     }
+
+
+def _labels() -> dict[str, Any]:
+    one = {
+        "type": "object",
+        "required": ["request_id", "label"],
+        "properties": {
+            "request_id": {"type": "string", "minLength": 1, "maxLength": MOST_ID},
+            "row": {"type": "integer", "minimum": 0, "maximum": MOST_ROWS - 1, "default": 0},
+            "label": _ref("Label"),
+        },
+        "additionalProperties": False,
+    }
+    many = {"type": "array", "minItems": 1, "maxItems": MOST_LABELS, "items": one}
+    body = {"type": "object", "required": ["feedback"], "properties": {"feedback": many}, "additionalProperties": False}
+    return {"oneOf": [body, one]}
+
+
+def _label(task: Task) -> dict[str, Any]:
+    if task.kind == "regression":
+        return {"type": "number"}
+    if task.at_least is not None:
+        return {"anyOf": [{"enum": [*task.classes, True, False]}, {"type": "number"}]}
+    return {"enum": list(task.classes)}
 
 
 def _answer() -> dict[str, Any]:

@@ -22,11 +22,12 @@ from raymill.schema import Schema, absent_column
 from raymill.store import Store
 from raymill.task import Task
 from serving.answered import Answered
-from serving.hourly_writer import Bounds, HourlyWriter
+from serving.hourly_writer import Bounds, HourlyWriter, held_bytes
 
 # What a row of JSON takes in memory at most, each of its cells with its place and key, and a letter of a text.
 _ROW_BYTES, _CELL_BYTES, _LETTER_BYTES = 256, 144, 4
 _REQUEST_BYTES = 1_024
+_WITH_TEXTS = ("category", "timestamp")
 
 
 class Sampler:
@@ -74,7 +75,7 @@ class RequestLog:
 
         Raises DataError for a private column that it doesn't know, since what is meant by it would be logged.
         """
-        known = {*schema.kinds, *dict(schema.left_out)}
+        known = [*schema.kinds, *dict(schema.left_out)]
         for column in private:
             if column not in known:
                 error = absent_column(f"features.{column}.private", column, known)
@@ -82,11 +83,20 @@ class RequestLog:
                     f"features marks {column!r} private, and version {version} knows no such column.",
                     f"{error.fix} Correct it, or log nothing: serve.log.sample=0.",
                 )
-        self._versions[version] = _Version(schema, task, [name for name in schema.kinds if name in private])
+        hidden = [name for name in schema.kinds if name in private]
+        texts = [name for name, kind in schema.kinds.items() if kind in _WITH_TEXTS]
+        self._versions[version] = _Version(schema, task, hidden, texts)
 
     def saw(self, answered: Answered) -> None:
-        """Takes a request that is in the share: some microseconds for one row, under one for a request that isn't."""
+        """Takes a request that is in the share: some microseconds for one row, about one for a request that isn't.
+
+        Rows of a version that was not learnt are dropped and counted.
+        """
         if not self._sampler.takes(answered.request_id):
+            return
+        version = self._versions.get(answered.version)
+        if version is None:
+            self.writer.drop(len(answered.scores))
             return
         # The scores of a request may be a part of those of many.
         kept = _Kept(answered.request_id, answered.rows, answered.scores.copy(), answered.seconds, answered.at_s)
@@ -95,7 +105,7 @@ class RequestLog:
             group=answered.version,
             at_s=answered.at_s,
             rows=len(answered.scores),
-            size_bytes=_REQUEST_BYTES + answered.scores.nbytes + _size_of(answered.rows),
+            size_bytes=_REQUEST_BYTES + answered.scores.nbytes + version.size_of(answered.rows),
         )
 
     def _table(self, version: str, kept: list[_Kept]) -> pa.Table:
@@ -103,7 +113,7 @@ class RequestLog:
         model = self._versions[version]
         few = [each for each in kept if isinstance(each.rows, list)]
         many = [each for each in kept if not isinstance(each.rows, list)]
-        inputs = [model.schema.conform(each.rows) for each in many]
+        inputs = model.conformed([each.rows for each in many]) if many else []
         if few:
             inputs.insert(0, model.schema.table_from_rows(list(chain.from_iterable(each.rows for each in few))))
         kept = few + many
@@ -125,9 +135,25 @@ class RequestLog:
 
 
 class _Version(NamedTuple):
+    """What a version takes, which of it is private, and which columns have texts in JSON."""
+
     schema: Schema
     task: Task
     private: list[str]
+    texts: list[str]
+
+    def size_of(self, rows: list[dict[str, Any]] | pa.Table) -> int:
+        """The bytes of rows in memory at most; of JSON only texts can be of any length."""
+        if isinstance(rows, pa.Table):
+            return held_bytes(rows)
+        letters = sum([len(cell) for name in self.texts for row in rows if type(cell := row.get(name)) is str])
+        return len(rows) * (_ROW_BYTES + _CELL_BYTES * len(self.schema.columns)) + _LETTER_BYTES * letters
+
+    def conformed(self, tables: list[pa.Table]) -> list[pa.Table]:
+        """In one go where they are alike, since a request's table costs by the call and not by the row."""
+        if all(table.schema.equals(tables[0].schema) for table in tables):
+            tables = [pa.concat_tables(tables)]
+        return [self.schema.conform(table) for table in tables]
 
 
 class _Kept(NamedTuple):
@@ -136,20 +162,6 @@ class _Kept(NamedTuple):
     scores: np.ndarray
     seconds: float
     at_s: float
-
-
-def _size_of(rows: list[dict[str, Any]] | pa.Table) -> int:
-    """The bytes of rows in memory, by a bound for those that are JSON, of which there are few."""
-    if isinstance(rows, pa.Table):
-        size: int = rows.get_total_buffer_size()
-        return size
-    cells = letters = 0
-    for row in rows:
-        cells += len(row)
-        for cell in row.values():
-            if type(cell) is str:
-                letters += len(cell)
-    return _ROW_BYTES * len(rows) + _CELL_BYTES * cells + _LETTER_BYTES * letters
 
 
 def _stored(request_id: str) -> str:

@@ -184,6 +184,18 @@ def test_half_written_files_go_only_where_raymill_writes(spec: Spec, store: Stor
     assert clean(spec, Console(io.StringIO())) == [ours]
 
 
+def test_what_an_endpoint_logged_stays_and_a_file_of_it_that_was_never_finished_goes(spec: Spec, store: Store) -> None:
+    hour = "date=2026-11-26/hour=09/r1-20261126T090000Z-000000.parquet"
+    kept = [f"endpoints/t/{part}/{hour}" for part in ("requests", "feedback")]
+    torn = [f"{path}.0a1b2c3d.partial" for path in kept]
+    for path in (*kept, *torn):
+        store.write_bytes(path, b"x")
+    assert clean(spec, Console(io.StringIO())) == []
+    _age(store, "endpoints", seconds=10**8)
+    assert sorted(clean(spec, Console(io.StringIO()))) == sorted(torn)
+    assert [file.path for file in store.files("endpoints", recursive=True)] == sorted(kept)
+
+
 def test_a_bundled_table_of_another_version_goes(spec: Spec, store: Store) -> None:
     current = materialise("diabetes", store).removeprefix(f"{store.uri}/")
     paths = ["sources/diabetes-0.1.parquet", "sources/iris-0.1.parquet", "sources/mine.parquet"]

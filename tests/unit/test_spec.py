@@ -68,6 +68,32 @@ def test_what_identifies_a_row_or_its_group_is_a_feature_only_when_it_is_given_a
     assert left_out({"split": {"by": "time", "column": "day"}}, {}) == set()
 
 
+def test_a_private_column_keeps_its_type_or_has_it_inferred_and_is_in_no_other_part() -> None:
+    named = {"name": "n", "task": {"type": "regression", "target": "y"}, "data": {"source": "a.csv"}}
+
+    def with_features(features: dict[str, Any]) -> Spec:
+        return Spec.model_validate(named | {"features": features})
+
+    spec = with_features({"b": {"private": True}, "a": {"type": "number", "private": True}, "c": {"type": "number"}})
+    assert (spec.features.private, spec.features.types) == (("a", "b"), {"a": "number", "c": "number"})
+    assert Spec.model_validate(json.loads(json.dumps(spec.to_json()))) == spec
+    for features, said in (
+        ({"a": {}}, "give it a type, or private: true"),
+        ({"a": {"private": False}}, "give it a type, or private: true"),
+        ({"ignore": ["a"], "a": {"private": True}}, "features.ignore, so that no request has it"),
+        ({"y": {"private": True}}, "this column is the target"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            with_features(features)
+
+
+def test_nothing_is_logged_of_requests_unless_it_is_asked_for() -> None:
+    assert spec_of().serve.log.sample == 0
+    for log in ({"sample": 1.1}, {"sample": -0.1}, {"sample": True}, {"every_s": 0}):
+        with pytest.raises(ValidationError):
+            Spec.model_validate(spec_of().to_json() | {"serve": {"log": log}})
+
+
 def test_training_that_asks_for_more_than_the_limits_is_refused_with_the_numbers() -> None:
     named = {"name": "n", "task": {"type": "regression", "target": "y"}, "data": {"source": "a.csv"}}
 

@@ -1,4 +1,4 @@
-"""Feedback: what an endpoint answered beside what turned out true, joined from its log in the store.
+"""Labelled: what an endpoint answered beside what turned out true, joined from its log in the store.
 
 It knows columns and the store; who asks for labels, and what is made of them, is nothing to it.
 """
@@ -44,7 +44,7 @@ def labelled(store: Store, name: str, since: datetime, until: datetime, now: dat
 
 
 def _read(store: Store, paths: Iterable[str], columns: list[str]) -> list[pa.Table]:
-    with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="feedback") as pool:
+    with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="labelled") as pool:
         return list(pool.map(lambda path: store.read_table(path, columns), paths))
 
 
