@@ -99,12 +99,12 @@ def _deploy(spec: Spec, arguments: argparse.Namespace, console: Console, output:
 
 def _release(spec: Spec, arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
     shadow = arguments.shadow is not None
-    release = _job("jobs.release:release")(
+    release = _job("cluster.releasing:release")(
         spec, console, share=arguments.shadow if shadow else arguments.canary, shadow=shadow
     )
     if arguments.auto:
         with _session(spec, arguments, console, needs_serve=True):
-            release = _job("jobs.release:follow")(spec, console)
+            release = _job("cluster.releasing:follow")(spec, console)
     if release.state == "on":
         console.say(f"next:     raymill release status {_again(arguments)}")
     return {"release": release.model_dump(mode="json")}
@@ -117,10 +117,10 @@ def _release_action(arguments: argparse.Namespace, console: Console, output: Out
 
         require(spec)
         with _session(spec, arguments, console, needs_serve=True):
-            return {"endpoint": _job("jobs.release:promote")(spec, console).url}
+            return {"endpoint": _job("cluster.releasing:promote")(spec, console).url}
     if arguments.action == "rollback":
-        return {"release": _job("jobs.release:roll_back")(spec, console).model_dump(mode="json")}
-    standing = _job("jobs.release:Standing").of(spec)
+        return {"release": _job("cluster.releasing:roll_back")(spec, console).model_dump(mode="json")}
+    standing = _job("cluster.releasing:Standing").of(spec)
     if not arguments.json:
         output.text("".join(f"{line}\n" for line in standing.lines()))
     return {"release": standing.release.model_dump(mode="json"), "decision": asdict(standing.decision)}

@@ -17,9 +17,12 @@ from starlette.responses import Response
 
 from raymill.store import Store
 from serving.arguments import EndpointArgs
+from serving.feedback import Feedback
 from serving.guard import Guard
+from serving.hourly_writer import HourlyWriter
 from serving.meters import Meters
 from serving.model import Model, load_model
+from serving.request_log import RequestLog
 from serving.service import Service
 from serving.tokens import admission_at
 
@@ -37,10 +40,19 @@ class Replica:
         torch.set_num_threads(max(1, int(args.cpus)))
         admission = None if args.tokens is None else admission_at(args.tokens)
         self._meters, self._waiting = Meters(args.name, args.version), 0
-        service = Service(args, load(args.bundle_uri, args.digest), told=self._meters.scored)
+        model = load(args.bundle_uri, args.digest)
+        self._log = self._feedback = None
+        if args.store_uri is not None:
+            store, replica = Store(args.store_uri), serve.get_replica_context().replica_id.unique_id
+            self._feedback = Feedback(store, args.name, replica, model.predictor.task)
+            if args.log is not None:
+                self._log = RequestLog(store, args.name, replica, sample=args.log.sample, every_s=args.log.every_s)
+        service = Service(args, model, log=self._log, feedback=self._feedback, told=self._meters.scored)
         service.warm_up()
         if args.store_uri is not None:
-            service.follow_releases(Store(args.store_uri), serve.get_replica_context().replica_id.unique_id, load)
+            service.follow_releases(store, replica, load)
+        for writer in self._writers:
+            writer.start()
         self._meters.watch(lambda: self._waiting, lambda: service.candidate)
         self._guard = Guard(service.answer, route=args.route, deadline_s=args.deadline_s, admission=admission)
 
@@ -53,6 +65,15 @@ class Replica:
             self._waiting -= 1
         self._meters.answered(response.status_code, time.perf_counter() - started_s)
         return response
+
+    @property
+    def _writers(self) -> list[HourlyWriter[Any]]:
+        return [source.writer for source in (self._log, self._feedback) if source is not None]
+
+    def __del__(self) -> None:
+        """Serve calls it when a replica has drained: what was logged and not yet written is written."""
+        for writer in self._writers:
+            writer.close()
 
 
 def build(args: EndpointArgs | Mapping[str, Any]) -> Application:

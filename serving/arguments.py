@@ -26,11 +26,10 @@ class TokensAt(BaseModel):
 
 
 class LogArgs(BaseModel):
-    """What of the requests goes where: `private` are the columns that don't."""
+    """What of the requests goes to the store: `private` are the columns that don't."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    store_uri: Text
     sample: float = Field(gt=0, le=1)
     every_s: float = Field(60.0, gt=0)
     private: Annotated[tuple[Text, ...], Field(strict=False)] = ()

@@ -10,7 +10,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,15 +22,17 @@ from raymill.errors import DataError
 from raymill.release import Candidate
 from raymill.schema import RowsError
 from raymill.store import Store
-from serving.answered import Answered, Observer
+from serving.answered import Answered
 from serving.arguments import EndpointArgs
 from serving.body import read_body, rows_of
+from serving.feedback import Feedback
 from serving.live_release import LiveRelease
 from serving.model import Model, load_model
 from serving.openapi import openapi
 from serving.refusal import Refusal
 from serving.release_watch import ReleaseWatch
-from serving.version import Rows, Scored, Version
+from serving.request_log import RequestLog
+from serving.version import MOST_ROWS_INLINE, Rows, Scored, Version
 
 logger = logging.getLogger("ray.serve")
 _MOST_ID = 128
@@ -40,22 +42,27 @@ Handler = Callable[[Request, str], Awaitable[Response]]
 
 
 class Service:
-    """Answers `POST /v1/NAME/predict`, `GET /v1/NAME`, `GET /healthz` and `GET /openapi.json` below its route."""
+    """Answers `POST /v1/NAME/predict`, `GET /v1/NAME`, `GET /healthz` and `GET /openapi.json` below its route.
+
+    With `feedback` also `POST /v1/NAME/feedback`; `log` hears of all answers, `told` of all that is scored.
+    """
 
     def __init__(
         self,
         args: EndpointArgs,
         model: Model,
         *,
-        observers: Sequence[Observer] = (),
+        log: RequestLog | None = None,
+        feedback: Feedback | None = None,
         told: Scored | None = None,
     ) -> None:
-        self._args, self._observers, self._told = args, observers, told
+        self._args, self._log, self._told = args, log, told
         self._watch: ReleaseWatch | None = None
         self._apart = ThreadPoolExecutor(1, "large-bodies")
         self._stable = self._version(args.version, model)
         self._prefix = args.route.rstrip("/")
-        document = openapi(args.name, args.version, args.route, model.predictor.schema, model.predictor.task)
+        predictor, takes_labels = model.predictor, feedback is not None
+        document = openapi(args.name, args.version, args.route, predictor.schema, predictor.task, feedback=takes_labels)
         health = {"status": "ok", "name": args.name, "version": args.version, "id": args.endpoint_id}
         self._routes: dict[str, tuple[str, Handler]] = {
             f"/v1/{args.name}/predict": ("POST", self._predict),
@@ -63,6 +70,8 @@ class Service:
             "/healthz": ("GET", _constant(health)),
             "/openapi.json": ("GET", _constant(document)),
         }
+        if feedback is not None:
+            self._routes[f"/v1/{args.name}/feedback"] = ("POST", feedback.take)
 
     def warm_up(self) -> None:
         self._stable.warm_up()
@@ -88,6 +97,8 @@ class Service:
         return None if self._watch is None else self._watch.live
 
     def _version(self, label: str, model: Model) -> Version:
+        if self._log is not None and self._args.log is not None:
+            self._log.learn(label, model.predictor.schema, model.predictor.task, self._args.log.private)
         return Version(self._args.name, label, model, self._args.max_batch_size, self._apart, self._told)
 
     async def answer(self, request: Request) -> Response:
@@ -134,11 +145,13 @@ class Service:
             version, scores = await live.score(rows, request_id)
         else:
             version, scores = self._stable, await self._stable.score(rows)
-        if self._observers:
+        if self._log is not None:
             seconds = time.perf_counter() - started_s
             answered = Answered(request_id, version.label, rows, scores, seconds, time.time())
-            for observer in self._observers:
-                observer.saw(answered)
+            if len(rows) <= MOST_ROWS_INLINE:
+                self._log.saw(answered)
+            else:
+                await asyncio.get_running_loop().run_in_executor(self._apart, self._log.saw, answered)
         return version, scores
 
 

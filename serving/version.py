@@ -24,7 +24,7 @@ Rows: TypeAlias = Sequence[dict[str, Any]] | pa.Table
 # Hears which version scores how many rows together, in whatever thread.
 Scored: TypeAlias = Callable[[str, int], None]
 # More rows than these are scored and written beside the event loop, which goes on answering: it may take a second.
-_MOST_ROWS_INLINE = 512
+MOST_ROWS_INLINE = 512
 
 
 class Version:
@@ -49,13 +49,13 @@ class Version:
 
     async def score(self, rows: Rows) -> np.ndarray:
         """The scores of rows, `(rows, ...)`. Raises DataError for what doesn't fit the schema; of JSON, RowsError."""
-        if len(rows) > _MOST_ROWS_INLINE:
+        if len(rows) > MOST_ROWS_INLINE:
             return await asyncio.get_running_loop().run_in_executor(self._apart, self._scored, rows)
         return await self._batcher.submit(self._encoded(rows))
 
     async def answer(self, scores: np.ndarray, request_id: str) -> str:
         """The body of an answer, JSON. Raises InternalError for a score that is not finite."""
-        if len(scores) > _MOST_ROWS_INLINE:
+        if len(scores) > MOST_ROWS_INLINE:
             return await asyncio.get_running_loop().run_in_executor(self._apart, self._written, scores, request_id)
         return self._written(scores, request_id)
 

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from cluster.endpoint import Endpoint, deploy_version, find, hold, undeploy
+from cluster.releasing import Standing, promote, release, roll_back
 from cluster.session import Session, check_resources
-from jobs.release import Standing, promote, release, roll_back
 from raymill.console import Console
 from raymill.errors import DataError, ResourceError, StoreError
 from raymill.predictor import Predictor
@@ -256,7 +256,7 @@ def _champion(world: World, monkeypatch: pytest.MonkeyPatch, number: int) -> lis
     version = Version(
         name="demo", number=number, bundle_uri=bundle["bundle_uri"], digest=bundle["digest"], run_id="run"
     )
-    monkeypatch.setattr("jobs.release.find_champion", lambda spec, waits_s: version)
+    monkeypatch.setattr("cluster.releasing.find_champion", lambda spec, waits_s: version)
     monkeypatch.setattr(Registry, "__init__", lambda self, uri: None)
     monkeypatch.setattr(Registry, "set_alias", lambda self, name, alias, to: given.append(to))
     return given

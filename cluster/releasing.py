@@ -1,4 +1,4 @@
-"""The release job: the champion gets a share of an endpoint's requests beside the version that is served there.
+"""Releasing: the champion gets a share of an endpoint's requests beside the version that is served there.
 
 All that it does to replicas is a small file in the store; only what is promoted is then deployed, while the replicas
 that go send all requests to it already. The judge is asked, and obeyed, by whoever follows the release.
@@ -6,6 +6,7 @@ that go send all requests to it already. The judge is asked, and obeyed, by whoe
 
 from __future__ import annotations
 
+import functools
 import time
 import uuid
 from dataclasses import dataclass
@@ -13,15 +14,18 @@ from datetime import UTC, datetime
 
 from cluster.endpoint import Endpoint, deploy_version, require
 from cluster.stopping import waiting_for_interrupt
+from raymill.bundle import Bundle
 from raymill.champion import find_champion
 from raymill.console import Console
 from raymill.errors import DataError, MachineError, RaymillError, ResourceError
 from raymill.judge import Hold, Promote, RollBack, judge
 from raymill.registry import Registry
 from raymill.release import Candidate, Release, begin, change, find_release, now
+from raymill.release_labels import label_counts
 from raymill.release_report import ReleaseReport
 from raymill.spec import Spec
 from raymill.store import Store
+from raymill.task import Task
 
 _TAKEN_UP_WITHIN_S = 120.0
 _POLL_S = 0.5
@@ -47,6 +51,9 @@ class Standing:
                 f"There is no release of {spec.name}.", "Type `raymill deploy SPEC --canary 10%` to begin one."
             )
         report = ReleaseReport.gather(store, release)
+        if spec.serve.log.sample:
+            stable, candidate = label_counts(store, release, _task_of(release.candidate))
+            report = report.merge(ReleaseReport(stable=stable, candidate=candidate))
         lasted_s = (datetime.now(UTC) - datetime.fromisoformat(release.changed)).total_seconds()
         decision = judge(report.stable, report.candidate, spec.serve.release, lasted_s=lasted_s)
         return cls(release=release, report=report, decision=decision)
@@ -65,6 +72,11 @@ class Standing:
             f"both      {report.candidate.pairs:,} requests, {report.candidate.paired_rows:,} rows, "
             f"{report.candidate.changed_rows:,} answered otherwise; {report.skipped:,} requests skipped"
         )
+        if report.stable.labelled or report.candidate.labelled:
+            lines.append(
+                f"labels    of {report.stable.labelled:,} requests to the stable version, "
+                f"{report.candidate.labelled:,} to the candidate"
+            )
         if release.state == "on":
             lines.append(f"judge     {self.decision.decision.replace('_', ' ')}: {self.decision.reason}")
         return lines
@@ -165,6 +177,11 @@ def follow(spec: Spec, console: Console) -> Release:
     else:
         roll_back(spec, console, standing.decision.reason)
     return Standing.of(spec).release
+
+
+@functools.lru_cache(maxsize=1)
+def _task_of(candidate: Candidate) -> Task:
+    return Bundle.read(candidate.bundle_uri, candidate.digest).task
 
 
 def _wait_until_taken_up(store: Store, begun: Release) -> None:
