@@ -1,6 +1,6 @@
 """The certificate of an endpoint that speaks TLS: tried before it is served, and then the only one that is trusted.
 
-Its files are the user's, and only Python's ssl reads them.
+Its files are the user's, and no part of a store.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def trusting(certificate: str) -> ssl.SSLContext | None:
 def _require_private(tls: TlsSpec) -> None:
     for name, path in (("certificate", tls.certificate), ("key", tls.key)):
         try:
-            with Path(path).open("rb"):
-                may = Path(path).stat().st_mode
+            Path(path).read_bytes()  # ssl doesn't say which of the two it can't read
+            may = Path(path).stat().st_mode
         except OSError as error:
             raise SpecError(
                 f"serve.tls.{name} is {path}, which can't be read: {error.strerror}.", "Name a file in PEM."

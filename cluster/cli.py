@@ -63,13 +63,15 @@ def _make_importable(folder: str) -> None:
 
 def _run(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
     last = "promote" if arguments.no_serve else "deploy"
+    if last == "deploy":
+        _require_usable(spec, asks=arguments.once)
     with _session(spec, arguments, console, needs_serve=last == "deploy") as session:
         walked = _job(_WALK)(spec, last, console)
         report: dict[str, Any] = {"endpoint": None} | walked.report()
         if walked.endpoint is None:
             _tell_no_endpoint(arguments, walked.promotion.champion, console)
         elif arguments.once:
-            report["answers"] = _ask_once(walked, console)
+            report["answers"] = _ask_once(walked, spec, console)
             if session.joined and walked.endpoint.is_new:
                 _take_down(spec, console)
         else:
@@ -89,6 +91,7 @@ def _step(spec: Spec, arguments: argparse.Namespace, console: Console, output: O
 def _deploy(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
     if arguments.canary is not None or arguments.shadow is not None:
         return _release(spec, arguments, console)
+    _require_usable(spec)
     with _session(spec, arguments, console, needs_serve=True) as session:
         endpoint = _job("jobs.deploy:deploy")(spec, console)
         report = {"endpoint": endpoint.url, "model": {"name": spec.name, "version": int(endpoint.version)}}
@@ -124,6 +127,15 @@ def _release_action(arguments: argparse.Namespace, console: Console, output: Out
     if not arguments.json:
         output.text("".join(f"{line}\n" for line in standing.lines()))
     return {"release": standing.release.model_dump(mode="json"), "decision": asdict(standing.decision)}
+
+
+def _require_usable(spec: Spec, *, asks: bool = False) -> None:
+    """Raises what would keep the endpoint from being served, before anything is computed for it."""
+    from cluster.exposure import callers_token, require_usable
+
+    require_usable(spec.serve, os.environ)
+    if asks:
+        callers_token(spec.serve, os.environ)
 
 
 def _undeploy(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
@@ -212,7 +224,8 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
         if needs_serve:
             check_port(spec.serve.host, spec.serve.port)
         threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
-    with open_session(console, needs_serve=needs_serve, debug=arguments.debug, join=join) as session:
+    tls = needs_serve and spec.serve.tls is not None
+    with open_session(console, needs_serve=needs_serve, debug=arguments.debug, join=join, tls=tls) as session:
         try:
             yield session
         finally:
@@ -243,14 +256,17 @@ def _job(name: str) -> Callable[..., Any]:
     return found
 
 
-def _ask_once(walked: Any, console: Console) -> list[Any]:
+def _ask_once(walked: Any, spec: Spec, console: Console) -> list[Any]:
     """Answers to a few test rows, in the columns of the bundle that is served, which may be an older one's."""
+    from cluster.exposure import callers_token
     from cluster.sample import ask, first_test_rows, rows_as_json
     from raymill.bundle import Bundle
 
-    champion, url = walked.promotion.champion, walked.endpoint.predict_url
-    schema = Bundle.read(champion.bundle_uri, champion.digest).schema
-    answer = ask(url, rows_as_json(schema, first_test_rows(walked.prepared, _SAMPLE_ROWS)))
+    champion, endpoint, url = walked.promotion.champion, walked.endpoint, walked.endpoint.predict_url
+    rows = rows_as_json(
+        Bundle.read(champion.bundle_uri, champion.digest).schema, first_test_rows(walked.prepared, _SAMPLE_ROWS)
+    )
+    answer = ask(url, rows, token=callers_token(spec.serve, os.environ), certificate=endpoint.certificate)
     console.say(f"POST {url}")
     for prediction in answer["predictions"]:
         console.say(f"          {json.dumps(prediction)}")
@@ -340,6 +356,7 @@ _COMMANDS: dict[str, Command] = {
     "spec": _spec,
     "init": _init,
     "k8s": _late("cluster.rendering:render"),
+    "token": _late("cluster.new_token:new"),
 }
 
 

@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_spec(commands)
     _add_init(commands)
     _add_k8s(commands)
+    _add_token(commands)
     return parser
 
 
@@ -156,6 +157,15 @@ def _add_init(commands: Any) -> None:
     parser = commands.add_parser("init", help="writes a first spec for a table")
     parser.add_argument("data", metavar="DATA", help="a file, glob or folder, or bundled:NAME")
     parser.add_argument("--target", help="the column to predict; default: one with a usual name, else the last")
+    parser.set_defaults(json=False, debug=False)
+
+
+def _add_token(commands: Any) -> None:
+    parser = commands.add_parser("token", help="tokens of those who ask endpoints")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    text = "shows a new token once, and prints the line for the file that serve.tokens names"
+    action = actions.add_parser("new", help=text, description=text)
+    action.add_argument("name", metavar="NAME", help="who will ask with it")
     parser.set_defaults(json=False, debug=False)
 
 

@@ -38,6 +38,11 @@ def service_name(spec_name: str) -> str:
     return f"{endpoint_name(spec_name)}-serve-svc"
 
 
+def tokens_name(spec_name: str) -> str:
+    """The Secret with the lines of the tokens that an endpoint takes."""
+    return f"{endpoint_name(spec_name)}-tokens"
+
+
 def schedule_name(spec_name: str, command: str) -> str:
     return _fitted(f"{spec_name}-{command}", _MOST_SCHEDULE)
 

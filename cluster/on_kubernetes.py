@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster.endpoint_arguments import ServedModel
+from cluster.exposure import require_guard_in_kubernetes
 from cluster.kubernetes_api import KubernetesApi
 from cluster.object_names import endpoint_name, service_name
 from cluster.output import Output
@@ -36,6 +37,8 @@ def submit(arguments: argparse.Namespace, console: Console, output: Output) -> d
     spec = load_spec(arguments.spec, arguments.overrides)
     require_remote(spec, "the Kubernetes cluster", places(arguments))
     _refuse_once(arguments)
+    if _serves(arguments):
+        require_guard_in_kubernetes(spec.serve)
     api = KubernetesApi.connect()
     if arguments.command == "undeploy":
         return _undeploy(spec, api, console)
@@ -44,9 +47,13 @@ def submit(arguments: argparse.Namespace, console: Console, output: Output) -> d
     for uri in written(spec, arguments):
         require_store(uri, console)
     report = _run(spec, arguments, jobs, overlay, console)
-    if arguments.command == "deploy" or (arguments.command == "run" and not arguments.no_serve):
+    if _serves(arguments):
         report |= {"job": arguments.command, "endpoint": _endpoint(spec, report.get("champion"), api, overlay, console)}
     return report
+
+
+def _serves(arguments: argparse.Namespace) -> bool:
+    return arguments.command == "deploy" or (arguments.command == "run" and not arguments.no_serve)
 
 
 def _undeploy(spec: Spec, api: KubernetesApi, console: Console) -> dict[str, Any]:

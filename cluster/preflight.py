@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cluster.exposure import require_guard
 from cluster.jobs_api import JobsApi
 from raymill.console import Console
 from raymill.errors import ResourceError, SpecError, StoreError
@@ -17,6 +18,7 @@ from raymill.loggable import without_userinfo
 from raymill.spec import Spec
 from raymill.train_spec import CPUS_ASKED
 
+_SERVING = ("deploy", "serve")
 _TRAINING = ("train", "evaluate", "promote", "deploy")
 
 
@@ -38,7 +40,7 @@ def asks_of(spec: Spec, last: str) -> tuple[Ask, ...]:
         asks.append(
             Ask(what="training worker", cpus=recipe.cpus_asked, gpus=recipe.gpus_per_worker, count=recipe.least_workers)
         )
-    if last in ("deploy", "serve"):
+    if last in _SERVING:
         asks.append(Ask(what="replica", cpus=spec.serve.cpus, count=max(spec.serve.replicas.min, 1)))
     return tuple(asks)
 
@@ -46,8 +48,10 @@ def asks_of(spec: Spec, last: str) -> tuple[Ask, ...]:
 def preflight(spec: Spec, last: str, written: Sequence[str], api: JobsApi, console: Console) -> None:
     """Refuses what the cluster at `api` can't do, and places to be written to that can't be.
 
-    Raises ResourceError, StoreError, MachineError.
+    Raises SpecError for an endpoint that others reach without tokens, ResourceError, StoreError, MachineError.
     """
+    if last in _SERVING:
+        require_guard(spec.serve)
     require_same_versions(*api.versions(), api.address)
     capacity = api.capacity()
     for ask in asks_of(spec, last):

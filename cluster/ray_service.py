@@ -13,21 +13,28 @@ from typing import Any
 import yaml
 
 from cluster.endpoint_arguments import APPLICATION, ServedModel, endpoint_arguments
-from cluster.object_names import SPEC, endpoint_name, labels
+from cluster.exposure import require_guard_in_kubernetes
+from cluster.object_names import SPEC, endpoint_name, labels, tokens_name
 from cluster.preflight import Ask
 from cluster.ray_template import RayTemplate
 from cluster.session import KEEP_ALIVE_S, serve_settings
 from cluster.worker_groups import CPU_GROUP, WorkerGroup, require_room
+from raymill.safety_spec import TokensSpec
 from raymill.spec import ReplicasSpec, Spec
 
 PORT = 8000
 _LEAST_REPLICAS, _LEAST_PODS = 2, 2
 _HEALTH = "/-/healthz"
 _COMPONENT = "app.kubernetes.io/component"
+_TOKENS_FOLDER, _TOKENS_KEY = "/etc/raymill/tokens", "tokens"
 
 
 def ray_service(spec: Spec, model: ServedModel, template: RayTemplate) -> dict[str, Any]:
-    """The object. Raises ResourceError where the pods that may come can't hold the replicas."""
+    """The object. Raises SpecError for an endpoint of which it isn't said who may ask it.
+
+    Raises ResourceError where the pods that may come can't hold the replicas.
+    """
+    require_guard_in_kubernetes(spec.serve)
     name, own = endpoint_name(spec.name), labels("endpoint", spec.name)
     group = next(group for group in template.groups if group.name == CPU_GROUP)
     least, most, per_pod = replicas_on(group, spec.serve.replicas.min, spec.serve.replicas.max)
@@ -38,6 +45,7 @@ def ray_service(spec: Spec, model: ServedModel, template: RayTemplate) -> dict[s
         "min_replicas": least,
         "max_replicas": most,
         "max_replicas_per_node": per_pod,
+        "tokens": {"file": f"{_TOKENS_FOLDER}/{_TOKENS_KEY}"} if _takes_tokens(spec) else None,
     }
     return {
         "apiVersion": "ray.io/v1",
@@ -58,6 +66,8 @@ def remarks(spec: Spec, template: RayTemplate) -> list[str]:
     asked = spec.serve.replicas
     least, most, per_pod = replicas_on(group, asked.min, asked.max)
     found = []
+    if _takes_tokens(spec):
+        found.append(f"serve.tokens: from the Secret {tokens_name(spec.name)} here, key {_TOKENS_KEY}")
     if spec.serve.port != PORT:
         found.append(f"serve.port: {spec.serve.port} is {PORT} here, where the endpoint has an address of its own")
     default = ReplicasSpec()
@@ -109,7 +119,23 @@ def _cluster(spec: Spec, template: RayTemplate, group: WorkerGroup) -> dict[str,
         _serves(pod["spec"]["containers"][0])
     workers["spec"]["containers"][0]["readinessProbe"] = _ready()
     workers["spec"].setdefault("topologySpreadConstraints", []).append(_over_nodes(spec))
+    if _takes_tokens(spec):
+        _mount_tokens(workers["spec"], tokens_name(spec.name))
     return cluster
+
+
+def _takes_tokens(spec: Spec) -> bool:
+    return isinstance(spec.serve.tokens, TokensSpec)
+
+
+def _mount_tokens(pod: dict[str, Any], secret: str) -> None:
+    """Gives replicas a Secret as a file that follows it; without one they refuse to start, and say why."""
+    items = [{"key": _TOKENS_KEY, "path": _TOKENS_KEY}]
+    source = {"secretName": secret, "items": items, "optional": True}
+    pod["volumes"] = [*(pod.get("volumes") or ()), {"name": "endpoint-tokens", "secret": source}]
+    container = pod["containers"][0]
+    mount = {"name": "endpoint-tokens", "mountPath": _TOKENS_FOLDER, "readOnly": True}
+    container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]
 
 
 def _serves(container: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster.cron_job import schedule_objects
+from cluster.exposure import require_guard_in_kubernetes
 from cluster.manifest_text import as_yaml
 from cluster.output import Output
 from cluster.overlay import Overlay
@@ -51,6 +52,8 @@ def _objects(spec: Spec, arguments: argparse.Namespace, overlay: Overlay, consol
         return [ray_service(spec, _champion(spec), overlay.template)]
     command = arguments.job or "run"
     if arguments.schedule is not None:
+        if command == "run":
+            require_guard_in_kubernetes(spec.serve)  # or each of its runs would refuse the endpoint
         typed = options(arguments)
         return schedule_objects(spec, command, typed, arguments.schedule, overlay.template, overlay.settings)
     id = new_id(spec.name, command, datetime.now(UTC))

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.certificate import trusting
+from cluster.exposure import CALLERS_TOKEN
 from raymill.errors import DataError, MachineError
 from raymill.prepared import Prepared
 from raymill.schema import Schema
 
-CALLER_TOKEN = "RAYMILL_TOKEN"  # the variable of who asks
 _TIMEOUT_S = 30.0
 _MOST_SHOWN = 200
 
@@ -62,9 +62,7 @@ def _refused(url: str, error: urllib.error.HTTPError) -> DataError | MachineErro
     with error:
         text = " ".join(error.read().decode(errors="replace").split())[:_MOST_SHOWN]
     if error.code == 401:
-        return DataError(
-            f"{url} refused the token in {CALLER_TOKEN}.", "Set it to a token whose line serve.tokens admits."
-        )
+        return DataError(f"{url} doesn't take the token in {CALLERS_TOKEN}.", "Set it to one that serve.tokens admits.")
     if error.code < 500:
         return DataError(
             f"{url} refused the test rows with status {error.code}: {text}",

@@ -184,7 +184,10 @@ def _refused(values: list[Any], kind: FeatureType, start: int, stop: int) -> Ite
 
 def problem(row: int, column: str, expected: str, value: Any) -> Problem:
     """What is wrong with the value of a column of a row; a long one is cut."""
-    found = json.dumps(value, default=str)
+    try:
+        found = json.dumps(value, default=str)
+    except RecursionError:  # it was just shallow enough to be read
+        found = "a value that is nested too deeply"
     found = found if len(found) <= _MOST_SHOWN else f"{found[:_MOST_SHOWN]}..."
     return {"row": row, "column": column, "problem": f"{expected}, found {found}"}
 

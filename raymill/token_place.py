@@ -13,7 +13,6 @@ from pathlib import Path
 from raymill.bearer_token import TokenLines
 from raymill.errors import DataError
 
-_MOST_BYTES = 1 << 20
 _MAKE_ONE = "`raymill token new NAME` prints a token, and the line for it."
 
 
@@ -36,9 +35,8 @@ def digests_of_variable(name: str, environ: Mapping[str, str]) -> tuple[bytes, .
 
 
 def read_lines(path: str) -> TokenLines:
-    """What a file says now, of its first MiB. Raises OSError."""
-    with Path(path).open("rb") as file:
-        return TokenLines.read(file.read(_MOST_BYTES).decode(errors="replace"))
+    """What a file says now. Raises OSError."""
+    return TokenLines.read(Path(path).read_bytes().decode(errors="replace"))
 
 
 def _required(lines: TokenLines, what: str) -> tuple[bytes, ...]:

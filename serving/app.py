@@ -25,13 +25,14 @@ from serving.model import Model, load_model
 from serving.request_log import RequestLog
 from serving.service import Service
 from serving.tokens import admission_at
+from serving.v2_grpc import V2Grpc, V2Methods
 
 _START_TRIES = 2
 _QUEUE_DEPTH = 4
 _RETRY_AFTER_S = 1
 
 
-class Replica:
+class Replica(V2Methods):
     """One process with one model. It is ready once the model is loaded, verified and has scored a row."""
 
     def __init__(self, args: EndpointArgs, load: Callable[[str, str], Model] = load_model) -> None:
@@ -54,6 +55,7 @@ class Replica:
         for writer in self._writers:
             writer.start()
         self._meters.watch(lambda: self._waiting, lambda: service.candidate)
+        self.v2 = V2Grpc(args, model, service.score_table, service.apart, admission)
         self._guard = Guard(service.answer, route=args.route, deadline_s=args.deadline_s, admission=admission)
 
     async def __call__(self, request: Request) -> Response:

@@ -6,6 +6,7 @@ It knows JSON and sizes; what a row may hold is the schema's to say.
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from typing import Any, NoReturn
 
@@ -67,7 +68,9 @@ def json_of(body: bytes) -> Any:
     except RecursionError as error:
         raise Refusal(400, "The body is nested too deeply.") from error
     except ValueError as error:
-        raise Refusal(400, f"The body is no JSON: {error}.") from error
+        raise Refusal(
+            400, f"A whole number of the body has more than {sys.get_int_max_str_digits()} digits."
+        ) from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number; send null for a missing cell")
+    raise Refusal(400, f"The body is no JSON: {name} is no JSON number; send null for a missing cell.")
 
 
 def kind_of(value: Any) -> str:

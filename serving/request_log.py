@@ -85,7 +85,8 @@ class RequestLog:
                 )
         hidden = [name for name in schema.kinds if name in private]
         texts = [name for name, kind in schema.kinds.items() if kind in _WITH_TEXTS]
-        self._versions[version] = _Version(schema, task, hidden, texts)
+        row_bytes = _ROW_BYTES + _CELL_BYTES * len(schema.columns)
+        self._versions[version] = _Version(schema, task, hidden, texts, row_bytes)
 
     def saw(self, answered: Answered) -> None:
         """Takes a request that is in the share: some microseconds for one row, about one for a request that isn't.
@@ -135,19 +136,20 @@ class RequestLog:
 
 
 class _Version(NamedTuple):
-    """What a version takes, which of it is private, and which columns have texts in JSON."""
+    """What a version takes, what of it is private, which columns have texts in JSON, and a row's bytes without them."""
 
     schema: Schema
     task: Task
     private: list[str]
     texts: list[str]
+    row_bytes: int
 
     def size_of(self, rows: list[dict[str, Any]] | pa.Table) -> int:
         """The bytes of rows in memory at most; of JSON only texts can be of any length."""
         if isinstance(rows, pa.Table):
             return held_bytes(rows)
         letters = sum([len(cell) for name in self.texts for row in rows if type(cell := row.get(name)) is str])
-        return len(rows) * (_ROW_BYTES + _CELL_BYTES * len(self.schema.columns)) + _LETTER_BYTES * letters
+        return len(rows) * self.row_bytes + _LETTER_BYTES * letters
 
     def conformed(self, tables: list[pa.Table]) -> list[pa.Table]:
         """In one go where they are alike, since a request's table costs by the call and not by the row."""

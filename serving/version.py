@@ -22,8 +22,8 @@ Rows: TypeAlias = Sequence[dict[str, Any]] | pa.Table
 
 
 # Hears which version scores how many rows together, in whatever thread.
-Scored: TypeAlias = Callable[[str, int], None]
-# More rows than these are scored and written beside the event loop, which goes on answering: it may take a second.
+Told: TypeAlias = Callable[[str, int], None]
+# More rows than these are scored beside the event loop, which goes on answering: it may take a second.
 MOST_ROWS_INLINE = 512
 
 
@@ -31,10 +31,10 @@ class Version:
     """Scores rows together with those of other requests; its coroutines belong to one event loop."""
 
     def __init__(
-        self, name: str, label: str, model: Model, most_rows: int, apart: Executor, scored: Scored | None = None
+        self, name: str, label: str, model: Model, most_rows: int, apart: Executor, told: Told | None = None
     ) -> None:
         self.label, self.model = label, model
-        self._predictor, self._apart, self._told = model.predictor, apart, scored
+        self._predictor, self._apart, self._told = model.predictor, apart, told
         self._batcher = Batcher(self._scores, most_rows)
         self._encoder = AnswerEncoder(model.predictor.task)
         self._shown = json.dumps({"name": name, "version": label})
@@ -45,7 +45,7 @@ class Version:
 
     def warm_up(self) -> None:
         """Scores and writes a row of missing cells, so that no caller pays for first calls."""
-        self._written(self._scored([{}]), "")
+        self.answer(self._scored([{}]), "")
 
     async def score(self, rows: Rows) -> np.ndarray:
         """The scores of rows, `(rows, ...)`. Raises DataError for what doesn't fit the schema; of JSON, RowsError."""
@@ -53,11 +53,10 @@ class Version:
             return await asyncio.get_running_loop().run_in_executor(self._apart, self._scored, rows)
         return await self._batcher.submit(self._encoded(rows))
 
-    async def answer(self, scores: np.ndarray, request_id: str) -> str:
+    def answer(self, scores: np.ndarray, request_id: str) -> str:
         """The body of an answer, JSON. Raises InternalError for a score that is not finite."""
-        if len(scores) > MOST_ROWS_INLINE:
-            return await asyncio.get_running_loop().run_in_executor(self._apart, self._written, scores, request_id)
-        return self._written(scores, request_id)
+        predictions = self._encoder.encode(scores)
+        return f'{{"predictions":{predictions},"model":{self._shown},"request_id":{json.dumps(request_id)}}}'
 
     def _encoded(self, rows: Rows) -> Features:
         return self._predictor.encode_table(rows) if isinstance(rows, pa.Table) else self._predictor.encode(rows)
@@ -69,7 +68,3 @@ class Version:
         if self._told is not None:
             self._told(self.label, features.rows)
         return self._predictor.scores(features)
-
-    def _written(self, scores: np.ndarray, request_id: str) -> str:
-        predictions = self._encoder.encode(scores)
-        return f'{{"predictions":{predictions},"model":{self._shown},"request_id":{json.dumps(request_id)}}}'

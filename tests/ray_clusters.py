@@ -79,13 +79,14 @@ def overlay(*groups: dict[str, Any], **changes: str) -> Overlay:
     return Overlay.of([cluster(*groups), settings_map(**changes)], "here")
 
 
-def spec_in_a_bucket(**changes: Any) -> Spec:
-    """A spec of which nothing is on this machine."""
+def spec_in_a_bucket(serve: dict[str, Any] | None = None, **changes: Any) -> Spec:
+    """A spec of which nothing is on this machine, and whose endpoint has a gateway before it."""
     named = {
         "name": "far",
         "task": {"type": "regression", "target": "y"},
         "data": {"source": "s3://lake/t.csv"},
         "store": "s3://ml/raymill",
         "tracking": "http://mlflow:5000",
+        "serve": {"tokens": "gateway"} | (serve or {}),
     }
     return Spec.model_validate(named | changes)

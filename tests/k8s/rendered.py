@@ -16,7 +16,7 @@ from raymill.spec import Spec
 from raymill.spec_text import load_spec
 from tests.repo.house import ROOT
 
-_ELSEWHERE = ["store=s3://raymill/store", "tracking=http://mlflow:5000"]
+_ELSEWHERE = ["store=s3://raymill/store", "tracking=http://mlflow:5000", "serve.tokens.file=tokens"]
 _MODEL = ServedModel(version="3", bundle_uri="s3://raymill/store/bundles/3", digest="ab" * 32, run_id="cd" * 16)
 _ENDING = "20261126-120000-36cc"
 WAYS = ("run", "on the standing cluster", "predict", "service", "schedule")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from cluster.endpoint import Endpoint, deploy_version, find, hold, undeploy
@@ -102,6 +104,19 @@ def test_a_request_id_comes_back_in_the_answer_and_once_in_its_header(endpoint: 
     assert [value for name, value in headers if name.lower() == "x-request-id"] == ["mine"]
     _, headers, answer = _ask(endpoint, "POST", "/v1/demo/predict", {"row": ROW})
     assert dict(headers)["x-request-id"] == answer["request_id"] != ""
+
+
+def test_other_machines_reach_what_ray_has_no_setting_against_and_nothing_else(endpoint: Endpoint) -> None:
+    open_to_all = Counter[str]()
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = {
+                (connection.laddr.ip, connection.laddr.port)
+                for connection in process.net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
+            open_to_all[process.name()] += sum(ip.removeprefix("::ffff:") != "127.0.0.1" for ip, _ in found)
+    assert +open_to_all == Counter({"haproxy": 2, "ray::ServeReplica:demo:model": 1})
 
 
 def test_a_bad_row_is_named(endpoint: Endpoint) -> None:

@@ -24,6 +24,7 @@ from cluster.endpoint_record import EndpointRecord
 from cluster.grammar import _parser, parse
 from cluster.output import Output
 from cluster.session import Session
+from raymill.bearer_token import line_of
 from raymill.console import Console
 from raymill.errors import (
     DataError,
@@ -37,6 +38,7 @@ from raymill.errors import (
 )
 from raymill.predictions import Predicted
 from raymill.spec import Spec
+from raymill.spec_text import load_spec
 from raymill.store import Store
 from tests.bundles import write_bundle
 
@@ -58,11 +60,13 @@ COMMAND_LINE = {
     "init": ["DATA", "--target"],
     "k8s": ["ACTION"],
     "release": ["ACTION"],
+    "token": ["ACTION"],
 }
 SPEC_ACTIONS = {"check": ["SPEC", "KEY=VALUE"], "show": ["SPEC", "KEY=VALUE"], "schema": []}
 RELEASE_ACTIONS = {name: ["SPEC", "KEY=VALUE", *JOB_OPTIONS] for name in ("status", "promote", "rollback")}
 K8S_OPTIONS = ["--cluster", "--input", "--job", "--output", "--overlay", "--schedule", "--service"]
 K8S_ACTIONS = {"render": ["SPEC", "KEY=VALUE", *K8S_OPTIONS]}
+TOKEN_ACTIONS = {"new": ["NAME"]}
 
 
 @pytest.fixture
@@ -87,7 +91,12 @@ def taken_by(parser: argparse.ArgumentParser) -> list[str]:
 def test_the_command_line_is_what_the_documentation_says() -> None:
     found = {name: taken_by(parser) for name, parser in commands_of(_parser()).items()}
     assert found == COMMAND_LINE
-    for command, wanted in (("spec", SPEC_ACTIONS), ("release", RELEASE_ACTIONS), ("k8s", K8S_ACTIONS)):
+    for command, wanted in (
+        ("spec", SPEC_ACTIONS),
+        ("release", RELEASE_ACTIONS),
+        ("k8s", K8S_ACTIONS),
+        ("token", TOKEN_ACTIONS),
+    ):
         actions = commands_of(commands_of(_parser())[command])
         assert {name: taken_by(parser) for name, parser in actions.items()} == wanted
 
@@ -331,7 +340,7 @@ def test_the_record_of_an_endpoint_ends_with_its_ray(
     address: str, kept: bool, spec: str, sessions: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cluster.cli._job", lambda name: lambda spec, last, console: Walked(spec, last, address))
-    monkeypatch.setattr("cluster.cli._ask_once", lambda walked, console: [])
+    monkeypatch.setattr("cluster.cli._ask_once", lambda walked, spec, console: [])
     assert main(["run", spec, "--once"]) == 0
     assert (Path(spec).parent / ".raymill" / "endpoints" / "flights.json").exists() is kept
 
@@ -361,18 +370,54 @@ def test_every_command_of_the_grammar_is_carried_out() -> None:
     assert commands_of(_parser()).keys() == _COMMANDS.keys()
 
 
-def test_once_asks_in_the_columns_of_the_served_bundle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_once_asks_in_the_columns_of_the_served_bundle_with_the_callers_token(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digest = write_bundle(str(tmp_path / "bundle"))  # of a, b and color
     table = pa.table({"color": ["red"], "b": [0.5], "a": [1], "newer": [9]})
     shards = [SimpleNamespace(rows=1)]
     sent: list[object] = []
-    monkeypatch.setattr("cluster.sample.ask", lambda url, rows: sent.append((url, rows)) or {"predictions": ["yes"]})
+    monkeypatch.setattr("cluster.sample.ask", lambda *a, **k: sent.append((*a, k)) or {"predictions": ["yes"]})
+    monkeypatch.setenv("RAYMILL_TOKEN", "mine")
     walked = SimpleNamespace(
-        endpoint=Endpoint(name="demo", url="http://h", version="1", changed=True, is_new=True),
+        endpoint=Endpoint(name="demo", url="https://h", version="1", changed=True, is_new=True, certificate="PEM"),
         promotion=SimpleNamespace(champion=SimpleNamespace(bundle_uri=str(tmp_path / "bundle"), digest=digest)),
         prepared=SimpleNamespace(raw_test=SimpleNamespace(shards=shards), read=lambda shard: table),
     )
-    assert _ask_once(walked, Console()) == ["yes"]
-    assert sent == [("http://h/v1/demo/predict", [{"a": 1.0, "b": 0.5, "color": "red"}])]
+    rows = [{"a": 1.0, "b": 0.5, "color": "red"}]
+    assert _ask_once(walked, load_spec(spec, ["serve.tokens.env=T"]), Console()) == ["yes"]
+    assert _ask_once(walked, load_spec(spec), Console()) == ["yes"]
+    assert sent == [
+        ("https://h/v1/demo/predict", rows, {"token": token, "certificate": "PEM"}) for token in ("mine", "")
+    ]
+
+
+@pytest.mark.parametrize("command", [["run"], ["deploy"], ["run", "--once"]])
+def test_an_endpoint_that_others_would_reach_without_tokens_is_refused_before_anything_starts(
+    command: list[str], spec: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.cli._session", lambda *_, **__: pytest.fail("a session was opened"))
+    assert main([command[0], spec, "serve.host=0.0.0.0", *command[1:]]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "error: serve.host is 0.0.0.0, which others reach, and serve.tokens is none."
+    assert len(said) == 2 and "serve.tokens.file=PATH" in said[1]
+
+
+def test_once_needs_a_token_of_its_own_where_the_endpoint_takes_them(
+    spec: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.cli._session", lambda *_, **__: pytest.fail("a session was opened"))
+    monkeypatch.setenv("T", line_of("me", "secret"))
+    monkeypatch.delenv("RAYMILL_TOKEN", raising=False)
+    assert main(["run", spec, "serve.tokens.env=T", "--once"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and "RAYMILL_TOKEN is not set" in said[0]
+
+
+def test_a_new_token_is_shown_once_and_its_line_alone_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "new", "shop"]) == 0
+    shown = capsys.readouterr()
+    token = shown.err.splitlines()[0].split()[-1]
+    assert shown.out == f"{line_of('shop', token)}\n"
+    assert main(["token", "new", "a shop"]) == 2
+    assert "'a shop' can't name a token" in capsys.readouterr().err

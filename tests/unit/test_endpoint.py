@@ -131,6 +131,7 @@ def test_any_other_cause_is_named_by_its_line(message: str, what: str) -> None:
         ({"route": "/a/b", "port": 81}, "http://127.0.0.1:81/a/b"),
         ({"host": "0.0.0.0"}, "http://127.0.0.1:8000"),
         ({"host": "::1"}, "http://[::1]:8000"),
+        ({"tls": {"certificate": "c", "key": "k"}, "route": "/a"}, "https://127.0.0.1:8000/a"),
     ],
 )
 def test_the_url_is_one_that_can_be_typed(serve: dict[str, object], url: str) -> None:

@@ -19,6 +19,7 @@ from tests.fake_kubernetes import FakeKubernetes, status, with_the_base
 
 ID = "far-train-20261126-120000-abcd"
 SPEC = "name: far\ntask: {type: regression, target: y}\ndata: {source: s3://lake/t.csv}\ntracking: http://mlflow:5000\n"
+SERVE = "serve: {tokens: gateway}\n"
 CHAMPION = {"name": "far", "number": 3, "bundle_uri": "s3://ml/b", "digest": "d" * 64, "run_id": "r"}
 COMPLETE = status(jobDeploymentStatus="Complete", jobStatus="SUCCEEDED", rayClusterName="far-1")
 RUNNING = status(jobDeploymentStatus="Running", jobStatus="RUNNING", rayClusterName="far-1")
@@ -47,7 +48,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeKubernetes:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
     """Types a command for a spec whose store is a folder, which counts as a bucket here."""
     path = tmp_path / "far.yaml"
-    path.write_text(f"{SPEC}store: {tmp_path}/store\n")
+    path.write_text(f"{SPEC}{SERVE}store: {tmp_path}/store\n")
     monkeypatch.setattr("cluster.on_kubernetes.require_remote", lambda *_: None)
 
     def typed(*words: str) -> tuple[int, dict[str, Any], list[str]]:
@@ -250,6 +251,24 @@ def test_an_endpoint_that_does_not_start_says_why(
     found, report, _ = run("run")
     assert found == code
     assert what in report["error"]["what"]
+
+
+@pytest.mark.parametrize(
+    ("command", "setting", "what"),
+    [
+        ("run", "serve.tokens=none", "serve.tokens is none"),
+        ("deploy", "serve.tokens=none", "serve.tokens is none"),
+        ("run", "serve.tls={certificate: c, key: k}", "serve.tls is set"),
+    ],
+)
+def test_an_endpoint_of_which_it_is_not_said_who_may_ask_is_refused_before_there_is_a_job(
+    command: str, setting: str, what: str, fake: FakeKubernetes, run: Callable[..., Any]
+) -> None:
+    code, report, said = run(command, setting)
+    assert (code, fake.applied, len(said)) == (2, [], 2)
+    assert report["error"]["what"].startswith(what)
+    fake.logs["s-1"] = [[reported(job="train")]]
+    assert run("train", setting)[0] == 0
 
 
 def test_once_is_refused_before_there_is_a_job(fake: FakeKubernetes, run: Callable[..., Any]) -> None:

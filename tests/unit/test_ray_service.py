@@ -12,9 +12,9 @@ from ray.serve.schema import ServeDeploySchema
 from cluster.endpoint_arguments import ServedModel
 from cluster.ray_service import ray_service, remarks, replicas_on
 from cluster.worker_groups import WorkerGroup
-from raymill.errors import ResourceError
+from raymill.errors import ResourceError, SpecError
 from serving.app import build
-from serving.arguments import EndpointArgs
+from serving.arguments import EndpointArgs, TokensAt
 from tests.ray_clusters import group, spec_in_a_bucket, template
 
 MODEL = ServedModel(version="3", bundle_uri="s3://ml/raymill/runs/far-1/bundles/9", digest="d" * 64, run_id="r")
@@ -53,6 +53,28 @@ def test_what_the_overlay_has_settled_is_kept() -> None:
     head = rendered()["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]
     threads = [variable["value"] for variable in head["env"] if variable["name"] == "RAY_SERVE_HAPROXY_NBTHREAD"]
     assert threads == ["2"]
+
+
+def test_tokens_come_to_the_workers_as_a_file_from_a_secret() -> None:
+    service = rendered(tokens={"env": "ELSEWHERE"})
+    arguments = EndpointArgs.model_validate(config(service)["applications"][0]["args"])
+    assert arguments.tokens == TokensAt(file="/etc/raymill/tokens/tokens")
+    cluster = service["spec"]["rayClusterConfig"]
+    workers = cluster["workerGroupSpecs"][0]["template"]["spec"]
+    (volume,) = workers["volumes"]
+    assert volume["secret"]["secretName"] == "far-tokens" and volume["secret"]["optional"] is True
+    assert volume["secret"]["items"] == [{"key": "tokens", "path": "tokens"}]
+    (mount,) = workers["containers"][0]["volumeMounts"]
+    assert (mount["name"], mount["mountPath"], mount["readOnly"]) == (volume["name"], "/etc/raymill/tokens", True)
+    assert "volumes" not in cluster["headGroupSpec"]["template"]["spec"]
+
+
+def test_an_endpoint_of_which_it_is_not_said_who_may_ask_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"serve\.tokens is none"):
+        rendered(tokens="none")
+    with pytest.raises(SpecError, match=r"a gateway speaks TLS"):
+        rendered(tls={"certificate": "c", "key": "k"})
+    assert config(rendered())["applications"][0]["args"]["tokens"] is None
 
 
 def test_two_pods_at_least_are_on_two_nodes() -> None:
@@ -117,6 +139,7 @@ def test_what_an_endpoint_has_otherwise_than_its_spec_is_said() -> None:
         return remarks(spec_in_a_bucket(serve=serve), template())
 
     assert said() == said(replicas={"min": 2, "max": 2}) == []
+    assert said(tokens={"file": "t"}) == ["serve.tokens: from the Secret far-tokens here, key tokens"]
     assert said(replicas={"min": 2, "max": 2}, port=8001)[0].startswith("serve.port: 8001 is 8000 here")
     (line,) = said(replicas={"min": 1, "max": 4})
     assert line == "serve.replicas: 2 to 4 here, so that they are on two nodes, with 1 a pod at most"

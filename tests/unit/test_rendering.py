@@ -22,7 +22,7 @@ from tests.unit.test_overlay import needs_kubectl
 
 SNAPSHOTS = ROOT / "tests" / "k8s" / "snapshots"
 RENEW = "RAYMILL_RENEW_SNAPSHOTS"
-ELSEWHERE = ["store=s3://raymill/store", "tracking=http://mlflow:5000"]
+ELSEWHERE = ["store=s3://raymill/store", "tracking=http://mlflow:5000", "serve.tokens=gateway"]
 CHAMPION = SimpleNamespace(number=3, bundle_uri="s3://raymill/store/bundle", digest="ab" * 32, run_id="cd" * 16)
 KEPT = {
     "breast_cancer-train": ["--job", "train"],

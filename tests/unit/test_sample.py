@@ -55,7 +55,8 @@ def test_what_is_sent_is_read_back_as_the_same_rows() -> None:
 class Echo(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        answer = {"path": self.path, "type": self.headers["content-type"], "body": json.loads(body)}
+        shown = {"type": self.headers["content-type"], "authorization": self.headers["authorization"]}
+        answer = {"path": self.path, "body": json.loads(body)} | shown
         self.send_response(200)
         self.end_headers()
         self.wfile.write(json.dumps(answer).encode())
@@ -75,9 +76,10 @@ def url() -> Iterator[str]:
     server.server_close()
 
 
-def test_rows_are_posted_as_json(url: str) -> None:
-    answer = ask(url, [{"size": 1.5}])
-    assert answer == {"path": "/v1/x/predict", "type": "application/json", "body": {"rows": [{"size": 1.5}]}}
+def test_rows_are_posted_as_json_with_a_token_where_there_is_one(url: str) -> None:
+    answer = {"path": "/v1/x/predict", "type": "application/json", "body": {"rows": [{"size": 1.5}]}}
+    assert ask(url, [{"size": 1.5}]) == answer | {"authorization": None}
+    assert ask(url, [{"size": 1.5}], token="mine") == answer | {"authorization": "Bearer mine"}
 
 
 @contextmanager
@@ -120,6 +122,11 @@ def test_rows_that_are_refused_are_the_datas_fault() -> None:
     ):
         ask(url, SENT)
     assert "GET /v1/NAME" in caught.value.fix
+
+
+def test_a_token_that_is_not_taken_is_the_callers_to_change() -> None:
+    with answering(with_status(401, b"{}")) as url, pytest.raises(DataError, match="the token in RAYMILL_TOKEN"):
+        ask(url, SENT, token="mine")
 
 
 @pytest.mark.parametrize(

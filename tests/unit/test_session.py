@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.session import _environment, _own, choose_address
+from cluster.session import _PLAIN_PROXY, _environment, _own, _require_plain_proxy, _settings, choose_address
 from raymill.errors import ResourceError
 
 THERE = "10.0.0.1:6379"
@@ -27,6 +27,23 @@ def test_inside_a_submitted_ray_job_its_cluster_is_joined() -> None:
 def test_a_contradicting_ray_address_is_refused_by_name(join: str | None, named: str) -> None:
     with pytest.raises(ResourceError, match=f"RAY_ADDRESS is {named}"):
         choose_address(join, {"RAY_ADDRESS": named})
+
+
+def test_with_tls_the_plain_proxy_is_started_whatever_the_users_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "1")
+    with _environment(_settings(needs_serve=True, debug=False), _PLAIN_PROXY):
+        assert os.environ["RAY_SERVE_ENABLE_HA_PROXY"] == os.environ["RAY_SERVE_ENABLE_DIRECT_INGRESS"] == "0"
+
+
+def test_a_cluster_whose_nodes_start_haproxy_carries_no_tls() -> None:
+    cluster = {"RAY_ADDRESS": THERE, "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"}
+    _require_plain_proxy({"RAY_SERVE_ENABLE_HA_PROXY": "1"})
+    _require_plain_proxy(cluster)
+    with pytest.raises(ResourceError, match="HAProxy in front of Ray Serve, which carries no TLS") as caught:
+        _require_plain_proxy(cluster | {"RAY_SERVE_ENABLE_HA_PROXY": "1"})
+    assert "RAY_SERVE_ENABLE_HA_PROXY=0" in caught.value.fix
 
 
 def test_no_remedy_names_an_option_that_is_not_there() -> None:

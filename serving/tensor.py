@@ -1,0 +1,116 @@
+"""A tensor of the v2 protocol as a client sent it, and tensors as the raw table of a model's features.
+
+It knows shapes and names, no protocol's text.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+
+from raymill.schema import Schema
+from serving.body import MOST_ROWS
+from serving.datatype import datatype
+from serving.refusal import Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Cells in row-major order; `shape` is `(rows,)` or `(rows, columns)`."""
+
+    name: str
+    shape: tuple[int, ...]
+    cells: pa.Array
+
+    @classmethod
+    def of_cells(cls, name: str, type_name: str, shape: Sequence[int], data: list[Any]) -> Tensor:
+        """A tensor of Python values, flat or a list per row. Raises Refusal 400 or 413."""
+        checked = _shape(name, shape)
+        flat = _flat(name, checked, data)
+        if len(flat) != _size(checked):
+            raise refused(name, f"its data has {len(flat)} cells, and its shape {_size(checked)}")
+        try:
+            return cls(name, checked, datatype(type_name).of_cells(flat))
+        except ValueError as error:
+            raise refused(name, str(error)) from error
+
+    @classmethod
+    def of_raw(cls, name: str, type_name: str, shape: Sequence[int], raw: memoryview) -> Tensor:
+        """A tensor of raw cells, as Triton's binary extension and gRPC write them. Raises Refusal 400 or 413."""
+        checked = _shape(name, shape)
+        try:
+            return cls(name, checked, datatype(type_name).of_raw(raw, _size(checked)))
+        except ValueError as error:
+            raise refused(name, str(error)) from error
+
+
+def refused(name: str, why: str) -> Refusal:
+    """The refusal of an input."""
+    return Refusal(400, f"Input {name[:80]!r}: {why}.")
+
+
+def table_of(schema: Schema, tensors: Sequence[Tensor]) -> pa.Table:
+    """The raw table of a tensor per feature, or of one matrix of all features in their order.
+
+    Raises Refusal 400 for a name that is none, is twice or is absent, and for shapes that don't agree.
+    """
+    if len(tensors) == 1 and tensors[0].name not in schema.kinds:
+        return _of_matrix(schema, tensors[0])
+    given = {tensor.name: tensor for tensor in tensors}
+    if len(given) < len(tensors):
+        raise Refusal(400, "An input is there twice; send each once.")
+    for tensor in tensors:
+        _check_feature(schema, tensor, tensors[0])
+    absent = [name for name in schema.kinds if name not in given]
+    if absent:
+        raise Refusal(400, f"There is no input {absent[0]!r}; send {', '.join(schema.kinds)}, with null for a gap.")
+    return pa.table({name: given[name].cells for name in schema.kinds})
+
+
+def _check_feature(schema: Schema, tensor: Tensor, first: Tensor) -> None:
+    if tensor.name not in schema.kinds:
+        near = difflib.get_close_matches(tensor.name, schema.kinds, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise refused(tensor.name, f"no feature; {hint}the model takes {', '.join(schema.kinds)}")
+    if len(tensor.shape) == 2 and tensor.shape[1] != 1:
+        raise refused(tensor.name, f"its shape is {list(tensor.shape)}; a feature's is [rows] or [rows, 1]")
+    if tensor.shape[0] != first.shape[0]:
+        raise refused(tensor.name, f"it has {tensor.shape[0]} rows, and {first.name!r} has {first.shape[0]}")
+
+
+def _of_matrix(schema: Schema, tensor: Tensor) -> pa.Table:
+    """A matrix `(rows, features)` of numbers as columns."""
+    other = next((name for name, kind in schema.kinds.items() if kind != "number"), None)
+    features, columns = len(schema.kinds), tensor.shape[-1] if len(tensor.shape) == 2 else 1
+    if other is not None:
+        raise refused(tensor.name, f"no feature, and {other!r} is no number; send an input per feature, by its name")
+    if columns != features or pa.types.is_string(tensor.cells.type):
+        raise refused(tensor.name, f"neither a feature nor a matrix of numbers with {features} columns")
+    cells = tensor.cells.to_numpy(zero_copy_only=False).reshape(-1, features)
+    return pa.table({name: cells[:, i].copy() for i, name in enumerate(schema.kinds)})
+
+
+def _shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
+    if len(shape) not in (1, 2) or min(shape) < 1:
+        raise refused(name, f"its shape is {list(shape[:8])}; it must be [rows] or [rows, columns], of 1 or more each")
+    if shape[0] > MOST_ROWS:
+        raise Refusal(413, f"Input {name[:80]!r} has {shape[0]} rows; send at most {MOST_ROWS} at a time.")
+    return tuple(shape)
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return shape[0] * (shape[1] if len(shape) == 2 else 1)
+
+
+def _flat(name: str, shape: tuple[int, ...], data: list[Any]) -> list[Any]:
+    """The cells of a list that is flat, or that holds a list per row."""
+    if len(shape) == 1 or not data or type(data[0]) is not list:
+        return data
+    if set(map(type, data)) != {list} or set(map(len, data)) != {shape[1]}:
+        raise refused(name, f"not every row of its data is an array of {shape[1]} cells")
+    return list(chain.from_iterable(data))

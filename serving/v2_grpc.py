@@ -1,0 +1,160 @@
+"""The Open Inference Protocol v2 over gRPC: the methods that Ray Serve calls on a replica by their published names.
+
+Sources: the protocol's grpc_service.proto; for how Serve calls them and takes statuses, ray/serve/_private/replica.py
+and ray/serve/grpc_util.py of 2.60. A refusal is a status that is set and an empty message, because Serve logs what is
+raised with a traceback, and a caller's mistake is no line in our log.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Executor
+from typing import Any, Protocol
+
+import grpc
+
+from serving import open_inference as messages
+from serving.apart import apart
+from serving.arguments import EndpointArgs
+from serving.body import MOST_BYTES
+from serving.deadline import Deadline
+from serving.guard import token_in
+from serving.infer import infer
+from serving.model import Model
+from serving.refusal import Refusal
+from serving.scored import Score
+from serving.tokens import Admission
+from serving.v2_message import request_of, response_of
+from serving.v2_metadata import model_metadata, server_metadata
+
+logger = logging.getLogger("ray.serve")
+_STATUSES = {
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
+# As HTTP's health is.
+_OPEN = ("ServerLive", "ServerReady")
+_MOST_ID = 128
+# Details travel in a header, and clients refuse headers over 8 KB.
+_MOST_DETAILS = 4_000
+Call = Callable[[Any, str], Awaitable[Any]]
+
+
+class Context(Protocol):
+    """What is asked of Serve's RayServegRPCContext."""
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]]: ...
+    def set_code(self, code: grpc.StatusCode) -> None: ...
+    def set_details(self, details: str) -> None: ...
+
+
+class V2Grpc:
+    """Answers the calls for one model, within the deadline, to whom `admission` admits where there is one."""
+
+    def __init__(
+        self, args: EndpointArgs, model: Model, score: Score, pool: Executor, admission: Admission | None = None
+    ) -> None:
+        self._name, self._version, self._deadline_s = args.name, args.version, args.deadline_s
+        self._predictor, self._score, self._pool, self._admission = model.predictor, score, pool, admission
+        metadata = model_metadata(args.name, args.version, model.predictor.schema, model.predictor.task)
+        self._metadata = messages.ModelMetadataResponse(**metadata)
+        self._calls: dict[str, Call] = {
+            "ServerLive": self._live,
+            "ServerReady": self._ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelMetadata": self._model_metadata,
+            "ModelInfer": self._infer,
+        }
+
+    async def answer(self, method: str, request: Any, context: Context) -> Any:
+        """The answer to any call; nothing is raised, and what is our fault shows its request id only."""
+        metadata = [(key, value) for key, value in context.invocation_metadata() if isinstance(value, str)]
+        request_id = dict(metadata).get("x-request-id", "")[:_MOST_ID] or uuid.uuid4().hex
+        try:
+            if method not in _OPEN:
+                self._admit(metadata)
+            return await Deadline(self._deadline_s).bounds(self._calls[method](request, request_id))
+        except Refusal as refusal:
+            _refuse(context, _STATUSES.get(refusal.status, grpc.StatusCode.INVALID_ARGUMENT), refusal.error)
+        except TimeoutError:
+            said = f"No answer within {self._deadline_s:g} seconds; send fewer rows, or ask later."
+            _refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, said)
+        except Exception:
+            logger.exception("request %s failed", request_id)
+            _refuse(context, grpc.StatusCode.INTERNAL, f"This is our fault; the log names it by {request_id}.")
+        return getattr(messages, f"{method}Response")()
+
+    def _admit(self, metadata: Iterable[tuple[str, str]]) -> None:
+        """Raises Refusal 401."""
+        if self._admission is None:
+            return
+        token = token_in((key.encode(), value.encode()) for key, value in metadata)
+        if token is None:
+            raise Refusal(401, "Send a token, as metadata authorization: Bearer TOKEN.")
+        if not self._admission.admits(token):
+            raise Refusal(401, "This token is not one of those that may ask here.")
+
+    async def _live(self, request: Any, request_id: str) -> Any:
+        return messages.ServerLiveResponse(live=True)
+
+    async def _ready(self, request: Any, request_id: str) -> Any:
+        return messages.ServerReadyResponse(ready=True)
+
+    async def _model_ready(self, request: Any, request_id: str) -> Any:
+        self._check_model(request.name, request.version)
+        return messages.ModelReadyResponse(ready=True)
+
+    async def _server_metadata(self, request: Any, request_id: str) -> Any:
+        return messages.ServerMetadataResponse(**server_metadata())
+
+    async def _model_metadata(self, request: Any, request_id: str) -> Any:
+        self._check_model(request.name, request.version)
+        return self._metadata
+
+    async def _infer(self, request: Any, request_id: str) -> Any:
+        size = request.ByteSize()
+        if size > MOST_BYTES:
+            raise Refusal(413, f"The message is larger than {MOST_BYTES} bytes; send fewer rows at a time.")
+        self._check_model(request.model_name, request.model_version)
+        asked = await apart(self._pool, size, lambda: request_of(request))
+        found = await infer(asked, self._predictor, self._score, request_id)
+        return await apart(self._pool, size, lambda: response_of(request, found.version, found.outputs))
+
+    def _check_model(self, name: str, version: str) -> None:
+        if (name, version or self._version) != (self._name, self._version):
+            asked = f"{name[:80]!r}" + (f" version {version[:80]!r}" if version else "")
+            raise Refusal(404, f"There is no model {asked} here; there is {self._name!r} version {self._version!r}.")
+
+
+class V2Methods:
+    """What a replica inherits, so that Serve finds the calls on it."""
+
+    v2: V2Grpc
+
+    async def ServerLive(self, request: Any, grpc_context: Context) -> Any:
+        return await self.v2.answer("ServerLive", request, grpc_context)
+
+    async def ServerReady(self, request: Any, grpc_context: Context) -> Any:
+        return await self.v2.answer("ServerReady", request, grpc_context)
+
+    async def ModelReady(self, request: Any, grpc_context: Context) -> Any:
+        return await self.v2.answer("ModelReady", request, grpc_context)
+
+    async def ServerMetadata(self, request: Any, grpc_context: Context) -> Any:
+        return await self.v2.answer("ServerMetadata", request, grpc_context)
+
+    async def ModelMetadata(self, request: Any, grpc_context: Context) -> Any:
+        return await self.v2.answer("ModelMetadata", request, grpc_context)
+
+    async def ModelInfer(self, request: Any, grpc_context: Context) -> Any:
+        return await self.v2.answer("ModelInfer", request, grpc_context)
+
+
+def _refuse(context: Context, status: grpc.StatusCode, why: str) -> None:
+    context.set_code(status)
+    context.set_details(why[:_MOST_DETAILS])
