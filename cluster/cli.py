@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,8 @@ def _step(spec: Spec, arguments: argparse.Namespace, console: Console, output: O
 
 
 def _deploy(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
+    if arguments.canary is not None or arguments.shadow is not None:
+        return _release(spec, arguments, console)
     _require_usable(spec)
     with _session(spec, arguments, console, needs_serve=True) as session:
         endpoint = _job("jobs.deploy:deploy")(spec, console)
@@ -95,6 +98,35 @@ def _deploy(spec: Spec, arguments: argparse.Namespace, console: Console, output:
         output.report(report)
         _hold(endpoint, spec, session, console)
     return report
+
+
+def _release(spec: Spec, arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
+    shadow = arguments.shadow is not None
+    release = _job("cluster.releasing:release")(
+        spec, console, share=arguments.shadow if shadow else arguments.canary, shadow=shadow
+    )
+    if arguments.auto:
+        with _session(spec, arguments, console, needs_serve=True):
+            release = _job("cluster.releasing:follow")(spec, console)
+    if release.state == "on":
+        console.say(f"next:     raymill release status {_again(arguments)}")
+    return {"release": release.model_dump(mode="json")}
+
+
+def _release_action(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
+    spec = _load(arguments)
+    if arguments.action == "promote":
+        from cluster.endpoint import require
+
+        require(spec)
+        with _session(spec, arguments, console, needs_serve=True):
+            return {"endpoint": _job("cluster.releasing:promote")(spec, console).url}
+    if arguments.action == "rollback":
+        return {"release": _job("cluster.releasing:roll_back")(spec, console).model_dump(mode="json")}
+    standing = _job("cluster.releasing:Standing").of(spec)
+    if not arguments.json:
+        output.text("".join(f"{line}\n" for line in standing.lines()))
+    return {"release": standing.release.model_dump(mode="json"), "decision": asdict(standing.decision)}
 
 
 def _require_usable(spec: Spec, *, asks: bool = False) -> None:
@@ -314,6 +346,7 @@ _COMMANDS: dict[str, Command] = {
     "deploy": _as_job(_deploy),
     "undeploy": _as_job(_undeploy),
     "predict": _as_job(_predict),
+    "release": _release_action,
     "status": _status,
     "clean": _clean,
     "logs": reading.logs,

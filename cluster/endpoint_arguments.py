@@ -33,10 +33,13 @@ def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict
         "bundle_uri": model.bundle_uri,
         "digest": model.digest,
         "run_id": model.run_id,
+        "store_uri": Store(spec.store).uri,
         "endpoint_id": endpoint_id,
         "route": spec.serve.route,
         "min_replicas": spec.serve.replicas.min,
         "max_replicas": spec.serve.replicas.max,
+        "up_delay_s": spec.serve.replicas.up_delay_s,
+        "down_delay_s": spec.serve.replicas.down_delay_s,
         "cpus": spec.serve.cpus,
         "target_ongoing_requests": spec.serve.target_ongoing_requests,
         "max_batch_size": spec.serve.max_batch_size,
@@ -58,4 +61,4 @@ def _log_arguments(spec: Spec) -> dict[str, Any] | None:
         return None
     # A column that is no feature is in no request, and no model knows it.
     private = [name for name in spec.features.private if name not in spec.no_features]
-    return {"store_uri": Store(spec.store).uri, "sample": log.sample, "every_s": log.every_s, "private": private}
+    return {"sample": log.sample, "every_s": log.every_s, "private": private}

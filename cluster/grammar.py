@@ -23,6 +23,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         arguments.overrides += rest
     if arguments.command == "list" and arguments.spec is None and arguments.on is None:
         parser.error("list needs a SPEC, or the ADDRESS of a cluster as --on ADDRESS")
+    if arguments.command == "deploy" and arguments.auto and arguments.canary is None and arguments.shadow is None:
+        parser.error("deploy --auto needs --canary SHARE or --shadow")
     if arguments.command == "k8s":
         _check_render(parser, arguments)
     return arguments
@@ -55,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         _add_job(commands, name, text)
     _add_reading(commands)
+    _add_release(commands)
     _add_spec(commands)
     _add_init(commands)
     _add_k8s(commands)
@@ -76,9 +79,46 @@ def _add_job(commands: Any, name: str, text: str) -> None:
         ending = parser.add_mutually_exclusive_group()
         ending.add_argument("--no-serve", action="store_true", help="stop after the gate")
         ending.add_argument("--once", action="store_true", help="send a few test rows through HTTP, then stop")
+    if name == "deploy":
+        _add_canary(parser)
     if name == "predict":
         parser.add_argument("--input", required=True, help="a file, glob or folder of raw rows")
         parser.add_argument("--output", required=True, help="a folder for Parquet files")
+
+
+def _add_canary(parser: argparse.ArgumentParser) -> None:
+    part = parser.add_mutually_exclusive_group()
+    text = "the champion answers this share of the live endpoint's requests, as 10%%; again with another one: moves it"
+    part.add_argument("--canary", metavar="SHARE", type=_share, help=text)
+    text = "the champion scores this share of them too, and answers nobody; default: all"
+    part.add_argument("--shadow", metavar="SHARE", type=_share, nargs="?", const=1.0, help=text)
+    parser.add_argument("--auto", action="store_true", help="of a canary or shadow: waits for the judge, and obeys")
+
+
+def _share(text: str) -> float:
+    """`10%` or `0.1`, above 0 and up to 1."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; write 10% or 0.1")
+    return share
+
+
+def _add_release(commands: Any) -> None:
+    parser = commands.add_parser("release", help="what a canary or shadow has shown, and how it ends")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in (
+        ("status", "what both versions have done, and what the judge says"),
+        ("promote", "the candidate answers all requests, and becomes the stable version"),
+        ("rollback", "the stable version answers all requests, and is the champion again"),
+    ):
+        action = actions.add_parser(name, help=text, description=text)
+        action.add_argument("spec", metavar="SPEC", help="a YAML file")
+        action.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+        action.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        action.add_argument("--debug", action="store_true", help="Ray's own logs, and tracebacks")
 
 
 def _add_reading(commands: Any) -> None:

@@ -1,4 +1,4 @@
-"""Meters: a job's numbers as Prometheus metrics, beside Ray's own; the only module that imports ray.util.metrics.
+"""Meters: a job's numbers as Prometheus metrics, beside Ray's own.
 
 Ray's agent on the driver's node exports them at that node's metrics port, every 10 s, with `ray_` before each name.
 It drops a gauge that was not set anew for 20 s, and keeps a counter for as long as the node lives. So gauges are set

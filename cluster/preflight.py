@@ -41,7 +41,7 @@ def asks_of(spec: Spec, last: str) -> tuple[Ask, ...]:
             Ask(what="training worker", cpus=recipe.cpus_asked, gpus=recipe.gpus_per_worker, count=recipe.least_workers)
         )
     if last in _SERVING:
-        asks.append(Ask(what="replica", cpus=spec.serve.cpus, count=spec.serve.replicas.min))
+        asks.append(Ask(what="replica", cpus=spec.serve.cpus, count=max(spec.serve.replicas.min, 1)))
     return tuple(asks)
 
 

@@ -70,7 +70,8 @@ def remarks(spec: Spec, template: RayTemplate) -> list[str]:
         found.append(f"serve.tokens: from the Secret {tokens_name(spec.name)} here, key {_TOKENS_KEY}")
     if spec.serve.port != PORT:
         found.append(f"serve.port: {spec.serve.port} is {PORT} here, where the endpoint has an address of its own")
-    if asked not in (ReplicasSpec(), ReplicasSpec(min=least, max=most)):
+    default = ReplicasSpec()
+    if (asked.min, asked.max) not in ((default.min, default.max), (least, most)):
         found.append(
             f"serve.replicas: {least} to {most} here, so that they are on two nodes, with {per_pod} a pod at most"
         )
@@ -82,7 +83,10 @@ def replicas_on(group: WorkerGroup, least: int, most: int) -> tuple[int, int, in
 
     Half of the least fit on one pod; more where else the group had no room left at the most, since a version is changed
     by replicas that start before others stop. Then the least is one more than a pod may have, as far as the most goes.
+    Where none need be there, none need be.
     """
+    if least == 0:
+        return 0, most, max(1, math.ceil((most + 1) / group.most))
     least = max(least, _LEAST_REPLICAS)
     most = max(least, most)
     per_pod = max(math.ceil(least / 2), math.ceil((most + 1) / group.most))

@@ -110,6 +110,8 @@ def cancel(arguments: argparse.Namespace, console: Console, output: Output) -> d
 def options(arguments: argparse.Namespace) -> list[str]:
     """The command's own options, as its job takes them."""
     flags = [f"--{name}" for name in ("once", "no-serve") if getattr(arguments, name.replace("-", "_"), False)]
+    flags += [f"--{name}={share:g}" for name in ("canary", "shadow") if (share := getattr(arguments, name, None))]
+    flags += ["--auto"] if getattr(arguments, "auto", False) else []
     return flags + [word for name, value in places(arguments).items() for word in (name, value)]
 
 

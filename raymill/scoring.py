@@ -51,7 +51,7 @@ class ScoreShard:
         assert valid.all()
         for scorer in self.scorers:
             predictor = _predictor(scorer.uri, scorer.digest)
-            scores = _aligned(predictor.predict(raw), predictor.task, prepared.task)
+            scores = aligned(predictor.predict(raw), predictor.task, prepared.task)
             path = f"{scorer.name}/{self.shard.path.rpartition('/')[2]}"
             table = score_table(target, scores)
             for name in self.slices:
@@ -97,7 +97,7 @@ def _some(classes: Sequence[str]) -> str:
     return ", ".join(classes[:_NAMED_CLASSES]) + (", ..." if len(classes) > _NAMED_CLASSES else "")
 
 
-def _aligned(scores: np.ndarray, own: Task, wanted: Task) -> np.ndarray:
+def aligned(scores: np.ndarray, own: Task, wanted: Task) -> np.ndarray:
     """A bundle's scores in the class order of the test set's task; a class that it doesn't know gets 0."""
     if own.classes == wanted.classes:
         return scores

@@ -159,8 +159,10 @@ class EvaluateSpec(Section):
 
 
 class ReplicasSpec(Section):
-    min: Count = 1
+    min: int = Field(1, ge=0, description="with 0 the first request after a quiet time waits for a replica to start")
     max: Count = 2
+    up_delay_s: float = Field(10, ge=0, description="how long more must be wanted before replicas start")
+    down_delay_s: float = Field(300, ge=0, description="how long fewer must be enough before replicas stop")
 
     @model_validator(mode="after")
     def _ordered(self) -> ReplicasSpec:

@@ -5,6 +5,7 @@ A plain Starlette request rather than FastAPI, which costs a third of the throug
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,18 +15,24 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from starlette.requests import Request
 from starlette.responses import Response
 
+from raymill.store import Store
 from serving.arguments import EndpointArgs
+from serving.feedback import Feedback
 from serving.guard import Guard
+from serving.hourly_writer import HourlyWriter
+from serving.meters import Meters
 from serving.model import Model, load_model
+from serving.request_log import RequestLog
 from serving.service import Service
 from serving.tokens import admission_at
+from serving.v2_grpc import V2Grpc, V2Methods
 
 _START_TRIES = 2
 _QUEUE_DEPTH = 4
 _RETRY_AFTER_S = 1
 
 
-class Replica:
+class Replica(V2Methods):
     """One process with one model. It is ready once the model is loaded, verified and has scored a row."""
 
     def __init__(self, args: EndpointArgs, load: Callable[[str, str], Model] = load_model) -> None:
@@ -33,12 +40,42 @@ class Replica:
 
         torch.set_num_threads(max(1, int(args.cpus)))
         admission = None if args.tokens is None else admission_at(args.tokens)
-        service = Service(args, load(args.bundle_uri, args.digest))
+        self._meters, self._waiting = Meters(args.name, args.version), 0
+        model = load(args.bundle_uri, args.digest)
+        self._log = self._feedback = None
+        if args.store_uri is not None:
+            store, replica = Store(args.store_uri), serve.get_replica_context().replica_id.unique_id
+            self._feedback = Feedback(store, args.name, replica, model.predictor.task)
+            if args.log is not None:
+                self._log = RequestLog(store, args.name, replica, sample=args.log.sample, every_s=args.log.every_s)
+        service = Service(args, model, log=self._log, feedback=self._feedback, told=self._meters.scored)
         service.warm_up()
+        if args.store_uri is not None:
+            service.follow_releases(store, replica, load)
+        for writer in self._writers:
+            writer.start()
+        self._meters.watch(lambda: self._waiting, lambda: service.candidate)
+        self.v2 = V2Grpc(args, model, service.score_table, service.apart, admission)
         self._guard = Guard(service.answer, route=args.route, deadline_s=args.deadline_s, admission=admission)
 
     async def __call__(self, request: Request) -> Response:
-        return await self._guard.answer(request)
+        started_s = time.perf_counter()
+        self._waiting += 1
+        try:
+            response = await self._guard.answer(request)
+        finally:
+            self._waiting -= 1
+        self._meters.answered(response.status_code, time.perf_counter() - started_s)
+        return response
+
+    @property
+    def _writers(self) -> list[HourlyWriter[Any]]:
+        return [source.writer for source in (self._log, self._feedback) if source is not None]
+
+    def __del__(self) -> None:
+        """Serve calls it when a replica has drained: what was logged and not yet written is written."""
+        for writer in self._writers:
+            writer.close()
 
 
 def build(args: EndpointArgs | Mapping[str, Any]) -> Application:
@@ -58,8 +95,11 @@ def build(args: EndpointArgs | Mapping[str, Any]) -> Application:
         backpressure_config=BackpressureConfig(retry_after_s=_RETRY_AFTER_S),
         autoscaling_config=AutoscalingConfig(
             min_replicas=valid.min_replicas,
+            initial_replicas=max(valid.min_replicas, 1),
             max_replicas=valid.max_replicas,
             target_ongoing_requests=valid.target_ongoing_requests,
+            upscale_delay_s=valid.up_delay_s,
+            downscale_delay_s=valid.down_delay_s,
         ),
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         max_constructor_retry_count=_START_TRIES,

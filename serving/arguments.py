@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -26,11 +26,10 @@ class TokensAt(BaseModel):
 
 
 class LogArgs(BaseModel):
-    """What of the requests goes where: `private` are the columns that don't."""
+    """What of the requests goes to the store: `private` are the columns that don't."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    store_uri: Text
     sample: float = Field(gt=0, le=1)
     every_s: float = Field(60.0, gt=0)
     private: Annotated[tuple[Text, ...], Field(strict=False)] = ()
@@ -46,10 +45,13 @@ class EndpointArgs(BaseModel):
     bundle_uri: Text
     digest: Text
     run_id: str | None = None
+    store_uri: Text | None = None
     endpoint_id: str | None = None
     route: str = "/"
-    min_replicas: PositiveInt = 1
+    min_replicas: NonNegativeInt = 1
     max_replicas: PositiveInt = 1
+    up_delay_s: NonNegativeFloat = 10
+    down_delay_s: NonNegativeFloat = 300
     max_replicas_per_node: PositiveInt | None = None
     cpus: float = Field(0.5, gt=0)
     target_ongoing_requests: PositiveInt = 16

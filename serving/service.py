@@ -1,56 +1,111 @@
 """The service: an HTTP request to one model's endpoint in, an answer out.
 
-It knows routes, statuses and request ids; Ray Serve starts it, and scoring is the model's.
+It knows routes, statuses and request ids; Ray Serve starts it, and scoring is the versions'.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pyarrow as pa
 from starlette.requests import Request
 from starlette.responses import Response
 
 from raymill.errors import DataError
+from raymill.release import Candidate
 from raymill.schema import RowsError
+from raymill.store import Store
+from serving.answered import Answered
+from serving.apart import apart
 from serving.arguments import EndpointArgs
+from serving.arrow_predict import arrow_handler, is_arrow
 from serving.body import read_body, rows_of
+from serving.feedback import Feedback
 from serving.guarded_document import guarded
-from serving.model import Model
+from serving.handler import Handler, constant_json
+from serving.live_release import LiveRelease
+from serving.model import Model, load_model
 from serving.openapi import openapi
 from serving.refusal import Refusal
+from serving.release_watch import ReleaseWatch
 from serving.request_id import request_id_of
-from serving.version import Version
+from serving.request_log import RequestLog
+from serving.scored import Scored
+from serving.v2 import v2_routes
+from serving.version import MOST_ROWS_INLINE, Rows, Told, Version
 
 logger = logging.getLogger("ray.serve")
-# A larger body is read and scored beside the event loop, which goes on answering: it may take a second.
-_MOST_BYTES_INLINE = 128 << 10
-Handler = Callable[[Request, str], Awaitable[Response]]
 
 
 class Service:
-    """Answers `POST /v1/NAME/predict`, `GET /v1/NAME`, `GET /healthz` and `GET /openapi.json` below its route."""
+    """Answers below its route: `/v1/NAME...`, the Open Inference Protocol's `/v2...`, `/healthz`, `/openapi.json`.
 
-    def __init__(self, args: EndpointArgs, model: Model) -> None:
-        self._stable = Version(args.name, args.version, model, args.max_batch_size)
-        self._apart = ThreadPoolExecutor(1, "large-bodies")
+    With `feedback` also `POST /v1/NAME/feedback`; `log` hears of all answers, `told` of all that is scored.
+    """
+
+    def __init__(
+        self,
+        args: EndpointArgs,
+        model: Model,
+        *,
+        log: RequestLog | None = None,
+        feedback: Feedback | None = None,
+        told: Told | None = None,
+    ) -> None:
+        self._args, self._log, self._told = args, log, told
+        self._watch: ReleaseWatch | None = None
+        self.apart = ThreadPoolExecutor(1, "large-bodies")
+        self._stable = self._version(args.version, model)
         self._prefix = args.route.rstrip("/")
-        open_document = openapi(args.name, args.version, args.route, model.predictor.schema, model.predictor.task)
-        document = guarded(open_document, takes_tokens=args.tokens is not None)
+        self._predict_arrow = arrow_handler(model, self.score_table, self.apart)
+        self._routes = self._own_routes(model, feedback) | v2_routes(args, model, self.score_table, self.apart)
+
+    def _own_routes(self, model: Model, feedback: Feedback | None) -> dict[str, tuple[str, Handler]]:
+        args, predictor = self._args, model.predictor
+        document = openapi(
+            args.name, args.version, args.route, predictor.schema, predictor.task, feedback=feedback is not None
+        )
         health = {"status": "ok", "name": args.name, "version": args.version, "id": args.endpoint_id}
-        self._routes: dict[str, tuple[str, Handler]] = {
+        routes: dict[str, tuple[str, Handler]] = {
             f"/v1/{args.name}/predict": ("POST", self._predict),
-            f"/v1/{args.name}": ("GET", _constant(_card(args, model))),
-            "/healthz": ("GET", _constant(health)),
-            "/openapi.json": ("GET", _constant(document)),
+            f"/v1/{args.name}": ("GET", constant_json(_card(args, model))),
+            "/healthz": ("GET", constant_json(health)),
+            "/openapi.json": ("GET", constant_json(guarded(document, takes_tokens=args.tokens is not None))),
         }
+        return routes if feedback is None else routes | {f"/v1/{args.name}/feedback": ("POST", feedback.take)}
 
     def warm_up(self) -> None:
         self._stable.warm_up()
+
+    def follow_releases(self, store: Store, replica: str, load: Callable[[str, str], Model] = load_model) -> None:
+        """From now on takes part in what the store says of releases, under the name of a replica."""
+
+        def loaded(candidate: Candidate) -> Version:
+            version = self._version(candidate.version, load(candidate.bundle_uri, candidate.digest))
+            version.warm_up()
+            return version
+
+        self._watch = ReleaseWatch(store, self._args.name, self._stable, loaded, replica)
+        self._watch.start()
+
+    @property
+    def candidate(self) -> str | None:
+        """The version that is being released here, or None."""
+        return None if self._live is None else self._live.candidate.label
+
+    @property
+    def _live(self) -> LiveRelease | None:
+        return None if self._watch is None else self._watch.live
+
+    def _version(self, label: str, model: Model) -> Version:
+        if self._log is not None and self._args.log is not None:
+            self._log.learn(label, model.predictor.schema, model.predictor.task, self._args.log.private)
+        return Version(self._args.name, label, model, self._args.max_batch_size, self.apart, self._told)
 
     async def answer(self, request: Request) -> Response:
         """The answer to any request; nothing is raised, and what is our fault shows its request id only."""
@@ -60,12 +115,12 @@ class Service:
         except Refusal as refusal:
             return refusal.response(request_id)
         except RowsError as error:
-            return _answer(422, {"error": f"{error.what} {error.fix}", "errors": error.problems}, request_id)
+            return Refusal(422, f"{error.what} {error.fix}", errors=error.problems).response(request_id)
         except DataError as error:
-            return _answer(422, {"error": f"{error.what} {error.fix}"}, request_id)
+            return Refusal(422, f"{error.what} {error.fix}").response(request_id)
         except Exception:
             logger.exception("request %s failed", request_id)
-            return _answer(500, {"error": "This is our fault; the log names it by the request id."}, request_id)
+            return Refusal(500, "This is our fault; the log names it by the request id.").response(request_id)
 
     def _handler(self, request: Request) -> Handler:
         path = request.scope["path"].removeprefix(self._prefix)
@@ -80,17 +135,31 @@ class Service:
         return ", ".join(f"{method} {self._prefix}{path}" for path, (method, _) in self._routes.items())
 
     async def _predict(self, request: Request, request_id: str) -> Response:
-        body, version = await read_body(request), self._stable
-        if len(body) > _MOST_BYTES_INLINE:
-            loop = asyncio.get_running_loop()
-            text = await loop.run_in_executor(self._apart, _answer_apart, version, body, request_id)
-        else:
-            text = version.answer(await version.score(rows_of(body)), request_id)
+        if is_arrow(request):
+            return await self._predict_arrow(request, request_id)
+        body = await read_body(request)
+        rows = await apart(self.apart, len(body), lambda: rows_of(body))
+        version, scores = await self._scored(rows, request_id)
+        text = await apart(self.apart, len(body), lambda: version.answer(scores, request_id))
         return Response(text, media_type="application/json")
 
+    async def score_table(self, table: pa.Table, request_id: str) -> Scored:
+        """The scores of a raw table's rows, and whose they are. Raises DataError for what doesn't fit the schema."""
+        return Scored(*await self._scored(table, request_id))
 
-def _answer_apart(version: Version, body: bytes, request_id: str) -> str:
-    return version.answer(version.score_apart(rows_of(body)), request_id)
+    async def _scored(self, rows: Rows, request_id: str) -> tuple[Version, Any]:
+        live, started_s = self._live, time.perf_counter()
+        if live is not None:
+            version, scores = await live.score(rows, request_id)
+        else:
+            version, scores = self._stable, await self._stable.score(rows)
+        if self._log is not None:
+            answered = Answered(request_id, version.label, rows, scores, time.perf_counter() - started_s, time.time())
+            if len(rows) <= MOST_ROWS_INLINE:
+                self._log.saw(answered)
+            else:
+                await asyncio.get_running_loop().run_in_executor(self.apart, self._log.saw, answered)
+        return version, scores
 
 
 def _card(args: EndpointArgs, model: Model) -> dict[str, Any]:
@@ -105,16 +174,3 @@ def _card(args: EndpointArgs, model: Model) -> dict[str, Any]:
         "input": model.predictor.schema.json_schema(),
         "lineage": model.lineage | {"run_id": args.run_id or model.lineage.get("run_id")},
     }
-
-
-def _constant(value: dict[str, Any]) -> Handler:
-    body = json.dumps(value).encode()
-
-    async def answer(request: Request, request_id: str) -> Response:
-        return Response(body, media_type="application/json")
-
-    return answer
-
-
-def _answer(status: int, value: dict[str, Any], request_id: str) -> Response:
-    return Response(json.dumps(value | {"request_id": request_id}), status, media_type="application/json")

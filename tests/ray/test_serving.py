@@ -22,14 +22,18 @@ import psutil
 import pytest
 
 from cluster.endpoint import Endpoint, deploy_version, find, hold, undeploy
+from cluster.releasing import Standing, promote, release, roll_back
 from cluster.session import Session, check_resources
 from raymill.console import Console
 from raymill.errors import DataError, ResourceError, StoreError
 from raymill.predictor import Predictor
+from raymill.registry import Registry, Version
 from raymill.spec import Spec
 from raymill.store import Store
 from tests.bundles import CLASSES, write_bundle
 
+# A write, a look each second, and the requests after it; of a machine that is busy with other things too.
+_ROLLED_BACK_WITHIN_S = 10
 ROW = {"a": 1.5, "b": None, "color": "red"}
 
 
@@ -67,6 +71,7 @@ def _spec(folder: Path, port: int, name: str = "demo", **serve: Any) -> Spec:
             "task": {"type": "classification", "target": "y"},
             "data": {"source": "nowhere.csv"},
             "store": str(folder / "store"),
+            "tracking": "http://127.0.0.1:9",
             "serve": {"port": port} | serve,
         }
     )
@@ -173,6 +178,43 @@ def test_another_process_finds_and_joins_the_session(world: World, endpoint: End
     _wait(lambda: _ask(endpoint, "GET", "/healthz")[2]["version"] == "4")
 
 
+def test_a_canary_is_moved_rolled_back_and_promoted_without_a_failed_request(
+    world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champions = _champion(world, monkeypatch, 6)
+    with _Hammer(endpoint) as hammer:
+        release(world.spec(), world.console, share=0.3, shadow=False)
+        hammer.wait_for("6")
+        release(world.spec(), world.console, share=1.0, shadow=False)
+        hammer.wait_for("6", more=300)
+        began_s, before = time.monotonic(), hammer.versions["4"]
+        roll_back(world.spec(), world.console)
+        _wait(lambda: hammer.versions["4"] > before + 50)
+        assert time.monotonic() - began_s < _ROLLED_BACK_WITHIN_S
+        assert champions == [4]
+        release(world.spec(), world.console, share=0.5, shadow=True)
+        _wait(lambda: Standing.of(world.spec()).report.candidate.pairs > 20)
+        promote(world.spec(), world.console)
+        hammer.wait_for("6", more=hammer.versions["6"] + 50)
+    assert hammer.failures == [] and set(hammer.versions) == {"4", "6"}
+    record = find(Store(str(world.folder / "store")), "demo")
+    assert record is not None and record.version == "6"
+
+
+def test_a_candidate_that_can_not_be_loaded_ends_its_release(
+    world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _champion(world, monkeypatch, 7)
+    (Path(world.bundle(7)["bundle_uri"]) / "weights.safetensors").write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"Version 7 of demo can't be loaded: .*weights"):
+        release(world.spec(), world.console, share=0.3, shadow=False)
+    standing = Standing.of(world.spec())
+    assert standing.release.state == "rolled_back" and "weights" in standing.release.reason
+    with pytest.raises(ResourceError, match="No version of demo is being released"):
+        roll_back(world.spec(), world.console)
+    assert _ask(endpoint, "POST", "/v1/demo/predict", {"row": ROW})[2]["model"]["version"] == "6"
+
+
 def test_a_second_model_has_its_own_route(world: World, endpoint: Endpoint) -> None:
     other = deploy_version(world.spec("other", route="/other"), console=world.console, **world.bundle(5))
     assert _ask(other, "POST", "/v1/other/predict", {"row": ROW})[2]["model"] == {"name": "other", "version": "5"}
@@ -220,6 +262,19 @@ def test_a_signal_ends_the_foreground_quietly_and_leaves_nothing_running(world: 
     assert (child.returncode, out, err) == (0, "", "")
     assert f"127.0.0.1:{port}" not in _haproxy_configurations()
     assert find(Store(str(world.folder / "store-of-a-child")), "demo") is None
+
+
+def _champion(world: World, monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
+    """From now on that version is the champion, and an alias that is given away is noted."""
+    given: list[int] = []
+    bundle = world.bundle(number)
+    version = Version(
+        name="demo", number=number, bundle_uri=bundle["bundle_uri"], digest=bundle["digest"], run_id="run"
+    )
+    monkeypatch.setattr("cluster.releasing.find_champion", lambda spec, waits_s: version)
+    monkeypatch.setattr(Registry, "__init__", lambda self, uri: None)
+    monkeypatch.setattr(Registry, "set_alias", lambda self, name, alias, to: given.append(to))
+    return given
 
 
 class _Hammer:

@@ -90,7 +90,7 @@ def test_mlflow_is_imported_in_two_places_only() -> None:
 
 
 def test_metrics_are_given_to_ray_in_one_place_only() -> None:
-    assert [m.name for m in all_modules() if "ray.util.metrics" in m.imports] == ["cluster.meters"]
+    assert [m.name for m in all_modules() if "ray.util.metrics" in m.imports] == ["cluster.meters", "serving.meters"]
 
 
 def test_kubernetes_is_imported_in_one_place_only() -> None:

@@ -47,7 +47,7 @@ JOB_OPTIONS = ["--debug", "--json"]
 COMMAND_LINE = {
     "run": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--no-serve", "--on", "--once"],
     **{step: ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--on"] for step in ("prepare", "train", "evaluate", "promote")},
-    "deploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--on"],
+    "deploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--auto", "--canary", "--on", "--shadow"],
     "undeploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--on"],
     "predict": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--input", "--on", "--output"],
     "status": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
@@ -59,9 +59,11 @@ COMMAND_LINE = {
     "spec": ["ACTION"],
     "init": ["DATA", "--target"],
     "k8s": ["ACTION"],
+    "release": ["ACTION"],
     "token": ["ACTION"],
 }
 SPEC_ACTIONS = {"check": ["SPEC", "KEY=VALUE"], "show": ["SPEC", "KEY=VALUE"], "schema": []}
+RELEASE_ACTIONS = {name: ["SPEC", "KEY=VALUE", *JOB_OPTIONS] for name in ("status", "promote", "rollback")}
 K8S_OPTIONS = ["--cluster", "--input", "--job", "--output", "--overlay", "--schedule", "--service"]
 K8S_ACTIONS = {"render": ["SPEC", "KEY=VALUE", *K8S_OPTIONS]}
 TOKEN_ACTIONS = {"new": ["NAME"]}
@@ -89,7 +91,12 @@ def taken_by(parser: argparse.ArgumentParser) -> list[str]:
 def test_the_command_line_is_what_the_documentation_says() -> None:
     found = {name: taken_by(parser) for name, parser in commands_of(_parser()).items()}
     assert found == COMMAND_LINE
-    for command, wanted in (("spec", SPEC_ACTIONS), ("k8s", K8S_ACTIONS), ("token", TOKEN_ACTIONS)):
+    for command, wanted in (
+        ("spec", SPEC_ACTIONS),
+        ("release", RELEASE_ACTIONS),
+        ("k8s", K8S_ACTIONS),
+        ("token", TOKEN_ACTIONS),
+    ):
         actions = commands_of(commands_of(_parser())[command])
         assert {name: taken_by(parser) for name, parser in actions.items()} == wanted
 

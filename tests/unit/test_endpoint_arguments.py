@@ -23,7 +23,7 @@ def test_a_log_goes_to_the_specs_store_without_what_is_private() -> None:
     arguments = _arguments(serve={"log": {"sample": 1}}, features=features)
     found = EndpointArgs.model_validate(json.loads(json.dumps(arguments)))
     # `id` is a key and no feature: no request has it.
-    assert found.log == LogArgs(store_uri="s3://b/store", sample=1.0, every_s=60.0, private=("age", "mail"))
+    assert found.log == LogArgs(sample=1.0, every_s=60.0, private=("age", "mail"))
     assert json.loads(json.dumps(arguments)) == arguments
 
 

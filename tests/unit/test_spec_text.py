@@ -96,7 +96,10 @@ def test_an_unknown_key_names_its_line_and_the_nearest_key(lines: str, expected:
         ("model: {type: mpl}", "f.yaml:5: model.type is 'mpl'; did you mean 'mlp'? known here: linear, mlp."),
         ("model: mlp", "f.yaml:5: model should hold dropout, hidden, type as `key: value`, found 'mlp'."),
         ("features:", "f.yaml:5: features should hold ignore as `key: value`, found nothing."),
-        ("features: {hour: number}", "f.yaml:5: features.hour should hold private, type as `key: value`, found 'number'."),
+        (
+            "features: {hour: number}",
+            "f.yaml:5: features.hour should hold private, type as `key: value`, found 'number'.",
+        ),
         ("features: {ignore: hour}", "f.yaml:5: features.ignore should be a list, found 'hour'."),
         ("features: {late: {type: number}}", "f.yaml:5: features.late: this column is the target."),
         (

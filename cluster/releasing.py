@@ -1,0 +1,206 @@
+"""Releasing: the champion gets a share of an endpoint's requests beside the version that is served there.
+
+All that it does to replicas is a small file in the store; only what is promoted is then deployed, while the replicas
+that go send all requests to it already. The judge is asked, and obeyed, by whoever follows the release.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cluster.endpoint import Endpoint, deploy_version, require
+from cluster.stopping import waiting_for_interrupt
+from raymill.bundle import Bundle
+from raymill.champion import find_champion
+from raymill.console import Console
+from raymill.errors import DataError, MachineError, RaymillError, ResourceError
+from raymill.judge import Hold, Promote, RollBack, judge
+from raymill.registry import Registry
+from raymill.release import Candidate, Release, begin, change, find_release, now
+from raymill.release_labels import label_counts
+from raymill.release_report import ReleaseReport
+from raymill.spec import Spec
+from raymill.store import Store
+from raymill.task import Task
+
+_TAKEN_UP_WITHIN_S = 120.0
+_POLL_S = 0.5
+_JUDGED_EVERY_S = 5.0
+_SAID_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A release, what its present stage has shown, and what the judge says to that."""
+
+    release: Release
+    report: ReleaseReport
+    decision: Promote | Hold | RollBack
+
+    @classmethod
+    def of(cls, spec: Spec) -> Standing:
+        """Raises ResourceError where there never was one."""
+        store = Store(spec.store)
+        release = find_release(store, spec.name)
+        if release is None:
+            raise ResourceError(
+                f"There is no release of {spec.name}.", "Type `raymill deploy SPEC --canary 10%` to begin one."
+            )
+        report = ReleaseReport.gather(store, release)
+        if spec.serve.log.sample:
+            stable, candidate = label_counts(store, release, _task_of(release.candidate))
+            report = report.merge(ReleaseReport(stable=stable, candidate=candidate))
+        lasted_s = (datetime.now(UTC) - datetime.fromisoformat(release.changed)).total_seconds()
+        decision = judge(report.stable, report.candidate, spec.serve.release, lasted_s=lasted_s)
+        return cls(release=release, report=report, decision=decision)
+
+    def lines(self) -> list[str]:
+        release, report = self.release, self.report
+        role = "shadow of" if release.shadow else "canary of"
+        ended = "" if release.state == "on" else f", {release.state.replace('_', ' ')}: {release.reason}"
+        lines = [
+            f"release   version {release.candidate.version} beside {release.stable}, {role} {release.share:.3g} of the "
+            f"requests, since {release.begun}{ended}"
+        ]
+        for name, counts in (("stable", report.stable), ("candidate", report.candidate)):
+            lines.append(f"{name:9} {counts.requests:,} requests, {counts.rows:,} rows, {counts.errors:,} errors")
+        lines.append(
+            f"both      {report.candidate.pairs:,} requests, {report.candidate.paired_rows:,} rows, "
+            f"{report.candidate.changed_rows:,} answered otherwise; {report.skipped:,} requests skipped"
+        )
+        if report.stable.labelled or report.candidate.labelled:
+            lines.append(
+                f"labels    of {report.stable.labelled:,} requests to the stable version, "
+                f"{report.candidate.labelled:,} to the candidate"
+            )
+        if release.state == "on":
+            lines.append(f"judge     {self.decision.decision.replace('_', ' ')}: {self.decision.reason}")
+        return lines
+
+
+def release(spec: Spec, console: Console, *, share: float, shadow: bool) -> Release:
+    """Gives the champion a share of the live endpoint's requests, or another one; returns when a replica has it.
+
+    Raises ResourceError without an endpoint or where another version is being released, DataError where the champion
+    is what is served or can't be loaded (the release is over then), MachineError where no replica takes it up.
+    """
+    store, record, champion = Store(spec.store), require(spec), find_champion(spec, waits_s=0.0)
+    if champion is None or str(champion.number) == record.version:
+        raise DataError(
+            f"There is nothing to release: the champion of {spec.name} is version {record.version}, which is served.",
+            "Type `raymill promote SPEC` and read what the gate says.",
+        )
+    there = find_release(store, spec.name)
+    if there is not None and there.state == "on" and there.candidate.digest == champion.digest:
+        begun = change(store, spec.name, share=share, shadow=shadow)
+    else:
+        candidate = Candidate(
+            version=str(champion.number),
+            bundle_uri=champion.bundle_uri,
+            digest=champion.digest,
+            run_id=champion.run_id,
+        )
+        begun = Release(
+            id=uuid.uuid4().hex[:12],
+            name=spec.name,
+            stable=record.version,
+            candidate=candidate,
+            share=share,
+            shadow=shadow,
+            begun=now(),
+            changed=now(),
+        )
+        begin(store, begun)
+    _wait_until_taken_up(store, begun)
+    role = "is shown" if shadow else "answers"
+    console.say(f"{spec.name} version {begun.candidate.version} {role} {share:.3g} of the requests at {record.url}")
+    return begun
+
+
+def promote(spec: Spec, console: Console, reason: str = "asked for") -> Endpoint:
+    """The candidate answers all requests within a second, and is then deployed as the stable version.
+
+    Raises ResourceError where no version is being released, and what `deploy_version` raises; the candidate answers
+    then all the same, as long as its replicas live.
+    """
+    store = Store(spec.store)
+    ended = change(store, spec.name, share=1.0, shadow=False, state="promoted", reason=reason)
+    console.say(f"{spec.name} version {ended.candidate.version} answers all requests: {reason}")
+    candidate = ended.candidate
+    return deploy_version(
+        spec,
+        version=candidate.version,
+        bundle_uri=candidate.bundle_uri,
+        digest=candidate.digest,
+        run_id=candidate.run_id,
+        console=console,
+    )
+
+
+def roll_back(spec: Spec, console: Console, reason: str = "asked for") -> Release:
+    """The stable version answers all requests within a second, and is the champion again.
+
+    Raises ResourceError where no version is being released, and TrackerError where MLflow can't be told, so that the
+    next deploy would bring the candidate again; requests are answered by the stable version all the same.
+    """
+    ended = change(Store(spec.store), spec.name, state="rolled_back", reason=reason)
+    console.say(f"{spec.name} version {ended.stable} answers all requests: {reason}")
+    assert spec.tracking is not None
+    Registry(spec.tracking).set_alias(spec.name, "champion", int(ended.stable))
+    return ended
+
+
+def follow(spec: Spec, console: Console) -> Release:
+    """Asks the judge every five seconds until it promotes or rolls back, and does so; returns the ended release.
+
+    Ctrl-C leaves the release as it is. Raises what `promote` and `roll_back` raise.
+    """
+    said_s = -_SAID_EVERY_S
+    with waiting_for_interrupt() as is_interrupted:
+        while True:
+            standing = Standing.of(spec)
+            if standing.release.state != "on":
+                return standing.release
+            if time.monotonic() - said_s >= _SAID_EVERY_S:
+                console.say(f"judge     {standing.decision.decision.replace('_', ' ')}: {standing.decision.reason}")
+                said_s = time.monotonic()
+            if not isinstance(standing.decision, Hold):
+                break
+            if is_interrupted(_JUDGED_EVERY_S):
+                return standing.release
+    if isinstance(standing.decision, Promote):
+        promote(spec, console, standing.decision.reason)
+    else:
+        roll_back(spec, console, standing.decision.reason)
+    return Standing.of(spec).release
+
+
+@functools.lru_cache(maxsize=1)
+def _task_of(candidate: Candidate) -> Task:
+    return Bundle.read(candidate.bundle_uri, candidate.digest).task
+
+
+def _wait_until_taken_up(store: Store, begun: Release) -> None:
+    """Until a replica says that it takes part. What keeps one from it ends the release."""
+    deadline_s = time.monotonic() + _TAKEN_UP_WITHIN_S
+    why: RaymillError = MachineError(
+        f"No replica of {begun.name} has taken up the release within {_TAKEN_UP_WITHIN_S:g} seconds.",
+        "Look whether the endpoint's store is the spec's, and type the command again.",
+    )
+    while time.monotonic() < deadline_s:
+        report = ReleaseReport.gather(store, begun)
+        if report.failures:
+            why = DataError(
+                f"Version {begun.candidate.version} of {begun.name} can't be loaded: {report.failures[0]}",
+                f"Version {begun.stable} answers on. Train again, or give the champion's alias to another version.",
+            )
+            break
+        if report.replicas:
+            return
+        time.sleep(_POLL_S)
+    change(store, begun.name, state="rolled_back", reason=why.what)
+    raise why

@@ -1,0 +1,46 @@
+"""The labels of a release: what turned out true of both versions' answers, as far as they were logged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raymill.labelled import labelled
+from raymill.release import Release
+from raymill.store import Store
+from raymill.task import Task
+from raymill.version_counts import VersionCounts
+
+
+def label_counts(store: Store, release: Release, task: Task) -> tuple[VersionCounts, VersionCounts]:
+    """Counts of the labelled requests of the release's present stage: the stable version's, the candidate's.
+
+    `task` has the classes, or the scale, of either version. Raises StoreError, DataError.
+    """
+    now = datetime.now(UTC)
+    found = labelled(store, release.name, datetime.fromisoformat(release.changed), now, now)
+    stable, candidate = (_counts(found, version, task) for version in (release.stable, release.candidate.version))
+    return stable, candidate
+
+
+def _counts(found: pa.Table, version: str, task: Task) -> VersionCounts:
+    own = found.filter(pc.equal(found["version"], version))
+    if not own.num_rows:
+        return VersionCounts()
+    ids = own["request_id"].to_numpy()
+    starts = np.flatnonzero(ids[1:] != ids[:-1]) + 1
+    predicted, true = (_values(own[column], task) for column in ("prediction", "label"))
+    scores = np.eye(len(task.classes))[predicted] if task.classes else predicted
+    return VersionCounts.of_labels(task, np.split(scores, starts), np.split(true, starts))
+
+
+def _values(column: pa.ChunkedArray, task: Task) -> np.ndarray:
+    """Class indices, -1 for a class that the task doesn't know, or values as they are."""
+    if not task.classes:
+        found: np.ndarray = column.to_numpy()
+        return found
+    indices: np.ndarray = pc.index_in(column, value_set=pa.array(task.classes)).fill_null(-1).to_numpy()
+    return indices
