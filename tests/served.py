@@ -67,10 +67,10 @@ def served(schema: Schema = TWO_NUMBERS, task: Task = YES_NO) -> Model:
 
 def scoring(model: Model, label: str = "7") -> Score:
     """Scores as a replica does."""
-    version = Version("demo", label, model, 256)
+    version = Version("demo", label, model, 256, POOL)
 
     async def score(table: pa.Table, request_id: str) -> Scored:
-        return Scored(version, await version.score_table(table))
+        return Scored(version, await version.score(table))
 
     return score
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Iterator
@@ -53,8 +54,8 @@ DATATYPES = {"size": "FP64", "weight": "FP64", "sold": "BOOL"}
 
 
 def by_rest(model: Model, rows: list[dict[str, Any]]) -> np.ndarray:
-    version = Version("demo", "7", model, 256)
-    predictions = json.loads(version.answer(version.score_apart(rows), "i"))["predictions"]
+    version = Version("demo", "7", model, 256, POOL)
+    predictions = json.loads(version.answer(asyncio.run(version.score(rows)), "i"))["predictions"]
     if not model.predictor.task.classes:
         return np.array([each["prediction"] for each in predictions])
     return np.array([list(each["probabilities"].values()) for each in predictions])
