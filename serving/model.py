@@ -1,15 +1,16 @@
-"""The model that a replica serves: a Predictor loaded by URI and digest, and the lineage that its card shows."""
+"""The model that a replica serves: a Predictor loaded by URI and digest, and what people are shown of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from raymill.encodings import Features
+from raymill.example_row import example_row
 from raymill.schema import Schema
 from raymill.task import Task
 
@@ -32,8 +33,11 @@ class Scores(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
+    """`lineage` is for its card, and `example` a row for its page."""
+
     predictor: Scores
     lineage: dict[str, Any]
+    example: dict[str, Any] = field(default_factory=dict)
 
 
 def load_model(bundle_uri: str, digest: str) -> Model:
@@ -43,4 +47,5 @@ def load_model(bundle_uri: str, digest: str) -> Model:
 
     bundle = Bundle.read(bundle_uri, digest)
     shown = {key: bundle.lineage[key] for key in _SHOWN if key in bundle.lineage}
-    return Model(predictor=Predictor.of(bundle).tuned(), lineage=shown)
+    example = example_row(bundle.transform.columns)
+    return Model(predictor=Predictor.of(bundle).tuned(), lineage=shown, example=example)

@@ -25,12 +25,14 @@ from serving.apart import apart
 from serving.arguments import EndpointArgs
 from serving.arrow_predict import arrow_handler, is_arrow
 from serving.body import read_body, rows_of
+from serving.docs_page import docs_handler
 from serving.feedback import Feedback
 from serving.guarded_document import guarded
 from serving.handler import Handler, constant_json
 from serving.live_release import LiveRelease
 from serving.model import Model, load_model
 from serving.openapi import openapi
+from serving.protocols_document import with_protocols
 from serving.refusal import Refusal
 from serving.release_watch import ReleaseWatch
 from serving.request_id import request_id_of
@@ -43,7 +45,7 @@ logger = logging.getLogger("ray.serve")
 
 
 class Service:
-    """Answers below its route: `/v1/NAME...`, the Open Inference Protocol's `/v2...`, `/healthz`, `/openapi.json`.
+    """Answers below its route: `/v1/NAME...`, Open Inference Protocol's `/v2...`, `/healthz`, `/openapi.json`, `/docs`.
 
     With `feedback` also `POST /v1/NAME/feedback`; `log` hears of all answers, `told` of all that is scored.
     """
@@ -70,12 +72,14 @@ class Service:
         document = openapi(
             args.name, args.version, args.route, predictor.schema, predictor.task, feedback=feedback is not None
         )
+        document = guarded(with_protocols(document, args, model), takes_tokens=args.tokens is not None)
         health = {"status": "ok", "name": args.name, "version": args.version, "id": args.endpoint_id}
         routes: dict[str, tuple[str, Handler]] = {
             f"/v1/{args.name}/predict": ("POST", self._predict),
             f"/v1/{args.name}": ("GET", constant_json(_card(args, model))),
             "/healthz": ("GET", constant_json(health)),
-            "/openapi.json": ("GET", constant_json(guarded(document, takes_tokens=args.tokens is not None))),
+            "/openapi.json": ("GET", constant_json(document)),
+            "/docs": ("GET", docs_handler(document, predictor.schema.kinds)),
         }
         return routes if feedback is None else routes | {f"/v1/{args.name}/feedback": ("POST", feedback.take)}
 

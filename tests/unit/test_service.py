@@ -173,7 +173,7 @@ def test_the_openapi_document_types_rows_and_answers() -> None:
     assert schemas["Row"]["properties"]["a"] == {"type": ["number", "null"]}
     assert schemas["Prediction"]["properties"]["prediction"] == {"enum": ["no", "yes"]}
     assert set(document["paths"][PREDICT]["post"]["responses"]) >= {"200", "400", "413", "422"}
-    assert set(document["paths"]) == {PREDICT, "/v1/demo", "/healthz", "/openapi.json"}
+    assert set(document["paths"]) >= {PREDICT, "/v1/demo", "/healthz", "/openapi.json", "/docs", "/v2"}
 
 
 def test_a_long_request_id_is_cut_and_an_absent_one_made() -> None:
