@@ -27,7 +27,7 @@ from raymill.predictor import Predictor
 from raymill.prepared import Prepared
 from raymill.run import Run
 from raymill.schema import Column, Schema
-from raymill.scoring import Scorer, ScoreShard, _aligned, _texts, require_comparable
+from raymill.scoring import Scorer, ScoreShard, _texts, aligned, require_comparable
 from raymill.spec import FeatureType
 from raymill.store import Store
 from raymill.task import Task
@@ -120,8 +120,8 @@ def test_a_champions_classes_are_put_in_the_candidates_order() -> None:
     own = Task(kind="classification", target="y", classes=("b", "a"))
     wanted = Task(kind="classification", target="y", classes=("a", "b", "c"))
     scores = np.array([[0.3, 0.7]])
-    assert _aligned(scores, own, wanted).tolist() == [[0.7, 0.3, 0.0]]
-    assert _aligned(scores, own, own) is scores
+    assert aligned(scores, own, wanted).tolist() == [[0.7, 0.3, 0.0]]
+    assert aligned(scores, own, own) is scores
 
 
 def bundle_of(task: Task, **kinds: FeatureType) -> Bundle:
