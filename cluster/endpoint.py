@@ -97,7 +97,8 @@ def deploy_version(
     except RaymillError as cause:
         raise _undone(args, cause, before, there) from cause
     _record(args, endpoint).write(store)
-    console.say(f"{spec.name} version {version} is served at {url}")
+    by_grpc = "" if spec.serve.grpc_port is None else f", and by gRPC on port {spec.serve.grpc_port}"
+    console.say(f"{spec.name} version {version} is served at {url}{by_grpc}")
     if said := remark(spec.serve):
         console.say(said)
     return endpoint

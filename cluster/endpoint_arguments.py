@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.loopback import is_loopback
 from raymill.safety_spec import TokensSpec
 from raymill.spec import ServeSpec, Spec
 from raymill.store import Store
@@ -46,7 +47,13 @@ def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict
         "deadline_s": spec.serve.deadline_s,
         "tokens": _tokens_at(spec.serve),
         "log": _log_arguments(spec),
+        **({"grpc_loopback_only": True} if _is_grpc_bound_to_loopback(spec.serve) else {}),
     }
+
+
+def _is_grpc_bound_to_loopback(serve: ServeSpec) -> bool:
+    """Whether replicas have to see to it themselves: Serve opens its gRPC to all, whatever the host."""
+    return serve.grpc_port is not None and is_loopback(serve.host)
 
 
 def _tokens_at(serve: ServeSpec) -> dict[str, str] | None:

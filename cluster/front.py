@@ -39,6 +39,8 @@ class Front:
             started.set_result(None)
             return cls(started)
         check_port(spec.host, spec.port)
+        if spec.grpc_port is not None:
+            check_port(spec.host, spec.grpc_port, "serve.grpc_port")
         pool = ThreadPoolExecutor(1, thread_name_prefix="serve-front")
         started = pool.submit(_start, wanted)
         pool.shutdown(wait=False)
@@ -77,8 +79,8 @@ class Front:
             ) from error
 
 
-def check_port(host: str, port: int) -> None:
-    """Raises ResourceError when nobody could listen there."""
+def check_port(host: str, port: int, key: str = "serve.port") -> None:
+    """Raises ResourceError when nobody could listen there; `key` is the spec's for it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -86,15 +88,15 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             what = f"Port {port} of {host} can't be served on: {error.strerror}."
-            raise ResourceError(what, _remedy(error, port)) from error
+            raise ResourceError(what, _remedy(error, port, key)) from error
 
 
-def _remedy(error: OSError, port: int) -> str:
+def _remedy(error: OSError, port: int, key: str) -> str:
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return "Set serve.host to an address of this machine, as 127.0.0.1, or 0.0.0.0 for all of them."
     if error.errno == errno.EACCES:
-        return "Ports below 1024 are the system's own: choose another serve.port."
-    return f"Stop what listens there, or choose another port, as in serve.port={port + 1}."
+        return f"Ports below 1024 are the system's own: choose another {key}."
+    return f"Stop what listens there, or choose another port, as in {key}={port + 1}."
 
 
 def _sentence(error: Exception) -> str:
@@ -107,7 +109,7 @@ def _start(wanted: Listening) -> None:
     from ray import serve
     from ray.serve.config import HTTPOptions
 
-    serve.start(http_options=HTTPOptions(**wanted.options()))
+    serve.start(http_options=HTTPOptions(**wanted.options()), grpc_options=wanted.grpc_options())
 
 
 def _elsewhere(wanted: Listening, running: Listening) -> ResourceError:

@@ -70,6 +70,8 @@ def remarks(spec: Spec, template: RayTemplate) -> list[str]:
         found.append(f"serve.tokens: from the Secret {tokens_name(spec.name)} here, key {_TOKENS_KEY}")
     if spec.serve.port != PORT:
         found.append(f"serve.port: {spec.serve.port} is {PORT} here, where the endpoint has an address of its own")
+    if spec.serve.grpc_port is not None:
+        found.append("serve.grpc_port: not served here, HTTP alone; the Open Inference Protocol is at /v2 there too")
     default = ReplicasSpec()
     if (asked.min, asked.max) not in ((default.min, default.max), (least, most)):
         found.append(

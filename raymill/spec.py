@@ -182,6 +182,9 @@ class ServeSpec(Section):
     route: str = Field("/", pattern=r"^/([\w.-]+(/[\w.-]+)*)?$", description="a path as / or /models/flights")
     host: str = Field("127.0.0.1", min_length=1, description="the address it listens on")
     port: int = Field(8000, ge=1, le=65535)
+    grpc_port: int | None = Field(
+        None, ge=1, le=65535, description="for the Open Inference Protocol over gRPC too; default: not served"
+    )
     replicas: ReplicasSpec = ReplicasSpec()
     cpus: float = Field(0.5, gt=0)
     target_ongoing_requests: Count = 16
@@ -193,6 +196,14 @@ class ServeSpec(Section):
     tls: TlsSpec | None = None
     log: LogSpec = LogSpec()
     release: ReleaseRules = ReleaseRules()
+
+    @model_validator(mode="after")
+    def _grpc_can_be_served(self) -> ServeSpec:
+        if self.grpc_port == self.port:
+            raise Mistake(("grpc_port",), f"{self.grpc_port} is serve.port, which is HTTP's")
+        if self.grpc_port is not None and self.tls is not None:
+            raise Mistake(("grpc_port",), "Ray Serve's gRPC carries no TLS: leave it or serve.tls out")
+        return self
 
 
 class LimitsSpec(Section):

@@ -55,7 +55,8 @@ class Replica(V2Methods):
         for writer in self._writers:
             writer.start()
         self._meters.watch(lambda: self._waiting, lambda: service.candidate)
-        self.v2 = V2Grpc(args, model, service.score_table, service.apart, admission)
+        answered = self._meters.answered
+        self.v2 = V2Grpc(args, model, service.score_table, service.apart, admission=admission, answered=answered)
         self._guard = Guard(service.answer, route=args.route, deadline_s=args.deadline_s, admission=admission)
 
     async def __call__(self, request: Request) -> Response:

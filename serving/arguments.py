@@ -58,6 +58,7 @@ class EndpointArgs(BaseModel):
     max_batch_size: PositiveInt = 256
     deadline_s: float = Field(30.0, gt=0)
     tokens: TokensAt | None = None
+    grpc_loopback_only: bool = False
     log: LogArgs | None = None
 
     @property

@@ -8,8 +8,9 @@ raised with a traceback, and a caller's mistake is no line in our log.
 from __future__ import annotations
 
 import logging
+import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ from serving.apart import apart
 from serving.arguments import EndpointArgs
 from serving.body import MOST_BYTES
 from serving.deadline import Deadline
-from serving.guard import token_in
+from serving.grpc_guard import Caller, GrpcGuard
 from serving.infer import infer
 from serving.model import Model
 from serving.refusal import Refusal
@@ -32,34 +33,45 @@ from serving.v2_metadata import model_metadata, server_metadata
 logger = logging.getLogger("ray.serve")
 _STATUSES = {
     401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
     503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-# As HTTP's health is.
-_OPEN = ("ServerLive", "ServerReady")
 _MOST_ID = 128
 # Details travel in a header, and clients refuse headers over 8 KB.
 _MOST_DETAILS = 4_000
 Call = Callable[[Any, str], Awaitable[Any]]
 
 
-class Context(Protocol):
+class Context(Caller, Protocol):
     """What is asked of Serve's RayServegRPCContext."""
 
-    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]]: ...
     def set_code(self, code: grpc.StatusCode) -> None: ...
     def set_details(self, details: str) -> None: ...
 
 
 class V2Grpc:
-    """Answers the calls for one model, within the deadline, to whom `admission` admits where there is one."""
+    """Answers the calls for one model, within the deadline, to whom the guard lets through.
+
+    `answered` hears of every call the status that it would have over HTTP, and its seconds.
+    """
 
     def __init__(
-        self, args: EndpointArgs, model: Model, score: Score, pool: Executor, admission: Admission | None = None
+        self,
+        args: EndpointArgs,
+        model: Model,
+        score: Score,
+        pool: Executor,
+        *,
+        admission: Admission | None = None,
+        answered: Callable[[int, float], None] = lambda status, seconds: None,
     ) -> None:
         self._name, self._version, self._deadline_s = args.name, args.version, args.deadline_s
-        self._predictor, self._score, self._pool, self._admission = model.predictor, score, pool, admission
+        self._predictor, self._score, self._pool, self._answered = model.predictor, score, pool, answered
+        self._guard = GrpcGuard(loopback_only=args.grpc_loopback_only, admission=admission)
         metadata = model_metadata(args.name, args.version, model.predictor.schema, model.predictor.task)
         self._metadata = messages.ModelMetadataResponse(**metadata)
         self._calls: dict[str, Call] = {
@@ -73,31 +85,30 @@ class V2Grpc:
 
     async def answer(self, method: str, request: Any, context: Context) -> Any:
         """The answer to any call; nothing is raised, and what is our fault shows its request id only."""
-        metadata = [(key, value) for key, value in context.invocation_metadata() if isinstance(value, str)]
-        request_id = dict(metadata).get("x-request-id", "")[:_MOST_ID] or uuid.uuid4().hex
+        started_s, refusal = time.perf_counter(), None
         try:
-            if method not in _OPEN:
-                self._admit(metadata)
-            return await Deadline(self._deadline_s).bounds(self._calls[method](request, request_id))
-        except Refusal as refusal:
-            _refuse(context, _STATUSES.get(refusal.status, grpc.StatusCode.INVALID_ARGUMENT), refusal.error)
-        except TimeoutError:
-            said = f"No answer within {self._deadline_s:g} seconds; send fewer rows, or ask later."
-            _refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, said)
-        except Exception:
-            logger.exception("request %s failed", request_id)
-            _refuse(context, grpc.StatusCode.INTERNAL, f"This is our fault; the log names it by {request_id}.")
-        return getattr(messages, f"{method}Response")()
+            message = await self._message(method, request, context)
+        except Refusal as found:
+            message, refusal = getattr(messages, f"{method}Response")(), found
+            context.set_code(_STATUSES.get(refusal.status, grpc.StatusCode.INVALID_ARGUMENT))
+            context.set_details(refusal.error[:_MOST_DETAILS])
+        self._answered(200 if refusal is None else refusal.status, time.perf_counter() - started_s)
+        return message
 
-    def _admit(self, metadata: Iterable[tuple[str, str]]) -> None:
-        """Raises Refusal 401."""
-        if self._admission is None:
-            return
-        token = token_in((key.encode(), value.encode()) for key, value in metadata)
-        if token is None:
-            raise Refusal(401, "Send a token, as metadata authorization: Bearer TOKEN.")
-        if not self._admission.admits(token):
-            raise Refusal(401, "This token is not one of those that may ask here.")
+    async def _message(self, method: str, request: Any, context: Context) -> Any:
+        """Raises Refusal, and nothing else."""
+        request_id = _request_id(context)
+        try:
+            self._guard.check(method, context)
+            return await Deadline(self._deadline_s).bounds(self._calls[method](request, request_id))
+        except Refusal:
+            raise
+        except TimeoutError as error:
+            said = f"No answer within {self._deadline_s:g} seconds; send fewer rows, or ask later."
+            raise Refusal(504, said) from error
+        except Exception as error:
+            logger.exception("request %s failed", request_id)
+            raise Refusal(500, f"This is our fault; the log names it by {request_id}.") from error
 
     async def _live(self, request: Any, request_id: str) -> Any:
         return messages.ServerLiveResponse(live=True)
@@ -155,6 +166,6 @@ class V2Methods:
         return await self.v2.answer("ModelInfer", request, grpc_context)
 
 
-def _refuse(context: Context, status: grpc.StatusCode, why: str) -> None:
-    context.set_code(status)
-    context.set_details(why[:_MOST_DETAILS])
+def _request_id(context: Context) -> str:
+    found = next((value for key, value in context.invocation_metadata() if key == "x-request-id"), "")
+    return str(found)[:_MOST_ID] or uuid.uuid4().hex

@@ -30,3 +30,10 @@ def test_a_log_goes_to_the_specs_store_without_what_is_private() -> None:
 def test_without_a_log_a_private_mark_changes_no_argument_and_so_replaces_no_replica() -> None:
     assert _arguments()["log"] is None
     assert _arguments(features={"mail": {"private": True}}) == _arguments()
+
+
+def test_replicas_keep_grpc_to_this_machine_where_the_spec_does() -> None:
+    assert "grpc_loopback_only" not in _arguments()
+    for host, only in (("127.0.0.1", True), ("::1", True), ("0.0.0.0", False)):
+        arguments = _arguments(serve={"host": host, "grpc_port": 9000})
+        assert EndpointArgs.model_validate(arguments).grpc_loopback_only is only

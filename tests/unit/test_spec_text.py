@@ -108,6 +108,11 @@ def test_an_unknown_key_names_its_line_and_the_nearest_key(lines: str, expected:
             "found 'net'.",
         ),
         ("serve:\n  replicas:\n    min: 3\n    max: 2", "f.yaml:8: serve.replicas.max: 2 is less than min, 3."),
+        ("serve: {port: 81, grpc_port: 81}", "f.yaml:5: serve.grpc_port: 81 is serve.port, which is HTTP's."),
+        (
+            "serve: {grpc_port: 81, tls: {certificate: c, key: k}}",
+            "f.yaml:5: serve.grpc_port: Ray Serve's gRPC carries no TLS: leave it or serve.tls out.",
+        ),
         (
             "evaluate:\n  gate: {must_beat: [linear, tree]}",
             "f.yaml:6: evaluate.gate.must_beat.1 should be 'linear' or 'gradient_boosting', found 'tree'.",

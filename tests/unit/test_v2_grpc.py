@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -16,7 +17,9 @@ from tritonclient.utils import InferenceServerException
 
 from raymill.schema import Schema
 from raymill.task import Task
+from serving.grpc_guard import GrpcGuard
 from serving.open_inference import ModelMetadataResponse, add_service
+from serving.refusal import Refusal
 from serving.scored import Score, Scored
 from serving.v2_grpc import V2Grpc, V2Methods
 from tests.served import ALL_KINDS, POOL, PRICE, TWO_NUMBERS, YES_NO, arguments, scoring, served
@@ -58,6 +61,19 @@ class Admits:
         return token == b"secret"
 
 
+@dataclass(frozen=True)
+class From:
+    """A caller without metadata."""
+
+    address: str
+
+    def peer(self) -> str:
+        return self.address
+
+    def invocation_metadata(self) -> list[tuple[str, str | bytes]]:
+        return []
+
+
 Connect = Callable[..., InferenceServerClient]
 
 
@@ -69,9 +85,9 @@ def connect() -> Iterator[Connect]:
     def make(
         schema: Schema = TWO_NUMBERS, task: Task = YES_NO, score: Score | None = None, **changes: Any
     ) -> InferenceServerClient:
-        admission = changes.pop("admission", None)
+        how = {name: changes.pop(name) for name in ("admission", "answered") if name in changes}
         model = served(schema, task)
-        servers.append(Server(V2Grpc(arguments(**changes), model, score or scoring(model), POOL, admission)))
+        servers.append(Server(V2Grpc(arguments(**changes), model, score or scoring(model), POOL, **how)))
         return InferenceServerClient(f"127.0.0.1:{servers[-1].port}")
 
     yield make
@@ -231,6 +247,25 @@ def test_all_but_health_asks_for_a_token(connect: Connect) -> None:
     assert refusal(lambda: client.infer("demo", tensors(AB), headers=wrong))[0] == "UNAUTHENTICATED"
     right = {"authorization": "Bearer secret"}
     assert len(client.infer("demo", tensors(AB), headers=right).as_numpy("prediction")) == 3
+
+
+def test_an_endpoint_on_loopback_answers_its_own_machine_only(connect: Connect) -> None:
+    assert connect(grpc_loopback_only=True).is_server_live()
+    guard = GrpcGuard(loopback_only=True, admission=None)
+    for peer in ("ipv4:127.0.0.1:5", "ipv6:%5B::1%5D:5", "ipv6:[::1]:5", "ipv6:[::ffff:127.0.0.1]:5", "unix:/tmp/s"):
+        guard.check("ModelInfer", From(peer))
+    for peer in ("ipv4:192.0.2.7:5", "ipv6:[2001:db8::1]:5", "ipv6:[::ffff:192.0.2.7]:5", "", "ipv4:elsewhere:5"):
+        with pytest.raises(Refusal, match="its own machine only"):
+            guard.check("ServerLive", From(peer))
+
+
+def test_every_call_is_counted_with_its_status_over_http(connect: Connect) -> None:
+    seen: list[int] = []
+    client = connect(answered=lambda status, seconds: seen.append(status))
+    client.infer("demo", tensors(AB))
+    refusal(lambda: client.infer("other", tensors(AB)))
+    refusal(lambda: client.infer("demo", tensors({"a": AB["a"]})))
+    assert seen == [200, 404, 400]
 
 
 def test_what_takes_longer_than_the_deadline_is_ended(connect: Connect) -> None:
