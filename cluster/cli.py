@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib
 import json
 import os
 import shlex
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -220,12 +220,16 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
     store = Store(spec.store)
     live = find(store, spec.name)
     join = live.ray_address if live is not None else None
-    if choose_address(join, os.environ) is None:
-        if needs_serve:
-            check_port(spec.serve.host, spec.serve.port)
-        threading.Thread(target=_import_beside, args=(spec,), name="imports", daemon=True).start()
-    tls = needs_serve and spec.serve.tls is not None
-    with open_session(console, needs_serve=needs_serve, debug=arguments.debug, join=join, tls=tls) as session:
+    if needs_serve and choose_address(join, os.environ) is None:
+        check_port(spec.serve.host, spec.serve.port)
+    with open_session(
+        console,
+        needs_serve=needs_serve,
+        debug=arguments.debug,
+        join=join,
+        tls=needs_serve and spec.serve.tls is not None,
+        beside=functools.partial(_import, spec),
+    ) as session:
         try:
             yield session
         finally:
@@ -233,12 +237,8 @@ def _session(spec: Spec, arguments: argparse.Namespace, console: Console, *, nee
                 forget(store, spec.name, ray_address=session.address)
 
 
-def _import_beside(spec: Spec) -> None:
-    """Imports what every job needs while Ray's processes start; an import that fails is met again by its job.
-
-    Not beside the joining of another Ray, which waits for nothing: two threads that import parts of Ray at the same
-    time can wait for each other.
-    """
+def _import(spec: Spec) -> None:
+    """Imports what every job needs; an import that fails is met again by its job."""
     from raymill.tracking import connect
 
     assert spec.tracking is not None

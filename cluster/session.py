@@ -23,7 +23,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,12 +61,20 @@ class Session:
 
 @contextlib.contextmanager
 def open_session(
-    console: Console, *, needs_serve: bool, debug: bool = False, join: str | None = None, tls: bool = False
+    console: Console,
+    *,
+    needs_serve: bool,
+    debug: bool = False,
+    join: str | None = None,
+    tls: bool = False,
+    beside: Callable[[], None] | None = None,
 ) -> Iterator[Session]:
     """Starts an embedded Ray, or joins the one at `join`; ends or leaves it with the block, whatever ends the block.
 
-    With `tls` Serve gets a proxy that carries it. SIGTERM ends the block as Ctrl-C does. Raises ResourceError when
-    RAY_ADDRESS contradicts `join`, when nobody answers there, or when its nodes have another proxy.
+    `beside` is done by a thread while an embedded Ray's processes start, and not while another Ray is joined, which
+    waits for nothing: two threads that import parts of Ray at the same time can wait for each other, so that it begins
+    when Ray is imported. With `tls` Serve gets a proxy that carries it. SIGTERM ends the block as Ctrl-C does. Raises
+    ResourceError when RAY_ADDRESS contradicts `join`, when nobody answers there, or when its nodes have another proxy.
     """
     address = choose_address(join, os.environ)
     if tls:
@@ -76,6 +85,8 @@ def open_session(
         with sigterm_as_ctrl_c(), _environment(_settings(needs_serve, debug), own), on_loopback(address):
             if join is not None:
                 _authenticate()
+            if beside is not None and address is None:
+                threading.Thread(target=beside, name="beside", daemon=True).start()
             found = _connect(address, debug)
             take_sigterm()  # from Ray, whose own handler ends the process with exit code 15 and not a word
             if needs_serve and not debug:

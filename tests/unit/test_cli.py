@@ -298,7 +298,7 @@ def no_ray(joined: bool) -> Iterator[Session]:
 @pytest.fixture
 def sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.session.open_session", lambda console, join, **_: no_ray(join is not None))
-    monkeypatch.setattr("cluster.cli._import_beside", lambda spec: None)
+    monkeypatch.setattr("cluster.cli._import", lambda spec: None)
 
 
 @pytest.mark.parametrize("command", [["run"], ["train"], ["deploy"], ["predict", "--input=a", "--output=b"]])
