@@ -63,10 +63,11 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """One that runs; `url` takes bodies of rows by POST."""
+    """One that runs; `url` takes bodies of rows by POST, `echo_url` any where it `echoes`."""
 
     kind: Kind
     origin: str
+    echoes: bool
 
     @property
     def url(self) -> str:
@@ -74,7 +75,6 @@ class Server:
 
     @property
     def echo_url(self) -> str:
-        """Of a raymill server with the echo application."""
         return self.origin + "/echo"
 
     def body(self, rows: Rows) -> bytes:
@@ -83,20 +83,23 @@ class Server:
     def check(self, network: ServedNetwork) -> None:
         """Raises RuntimeError where answers to one row and to all of them aren't the network's own."""
         for count in (1, len(network.rows)):
-            answer = self._ask(self.body(network.rows[:count]))
+            answer = self._ask(self.url, self.body(network.rows[:count]))
             off = float(np.abs(np.array(self.kind.scores(answer)) - network.scores[:count]).max())
             if off > _TOLERANCE:
                 raise RuntimeError(f"{self.url} answers are off by {off:g}")
 
-    def _ask(self, body: bytes) -> Any:
-        request = urllib.request.Request(self.url, body, {"content-type": "application/json"})
+    def _ask(self, url: str, body: bytes) -> Any:
+        request = urllib.request.Request(url, body, {"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)
 
     def answers(self, network: ServedNetwork) -> bool:
-        """Whether it is up."""
+        """Whether it is up, and its echo application too."""
+        body = self.body(network.rows[:1])
         try:
-            self._ask(self.body(network.rows[:1]))
+            self._ask(self.url, body)
+            if self.echoes:
+                self._ask(self.echo_url, body)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
         return True
@@ -106,7 +109,7 @@ class Server:
 def running(name: str, network: ServedNetwork, *, echo: bool = False) -> Iterator[Server]:
     """A server that answers, and answers right, until the block ends. Raises RuntimeError where it doesn't."""
     port = _free_port()
-    server = Server(kind=KINDS[name], origin=f"http://127.0.0.1:{port}")
+    server = Server(kind=KINDS[name], origin=f"http://127.0.0.1:{port}", echoes=echo)
     with (network.folder / f"{name}.log").open("a+") as log:
         process = subprocess.Popen(
             _command(name, network, port, echo), stdout=log, stderr=log, env=_environment(), start_new_session=True
