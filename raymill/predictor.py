@@ -19,6 +19,8 @@ from raymill.task import Task
 from raymill.transform import Transform
 
 _CHUNK_ROWS = 8192
+# So few rows of a table cost less as Python's values than the calls into Arrow do.
+_MOST_ROWS_BY_ROW = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,11 @@ class Predictor:
 
     def encode_table(self, table: pa.Table) -> Features:
         """The features of a raw table's rows. Raises DataError naming the column and row of a cell that doesn't fit."""
+        if table.num_rows <= _MOST_ROWS_BY_ROW:
+            self.schema.require(table.column_names)
+            plain = self._rows.encode(table.select(list(self.schema.kinds)).to_pylist())
+            if plain is not None:
+                return plain
         return self.transform.apply(self.schema.conform(table))
 
     def scores(self, features: Features) -> np.ndarray:

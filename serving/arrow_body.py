@@ -25,7 +25,8 @@ ARROW = "application/vnd.apache.arrow.stream"
 # A body may be compressed, and its cells may point to one text more than once: both end here.
 MOST_DECODED = 4 * MOST_BYTES
 _MOST_MESSAGES = 1_000
-_VIEW_LENGTHS = 4
+# Of which the first is the length of the text.
+_INTS_PER_VIEW = 4
 # Arrow itself writes and reads none beyond, of a decimal128.
 _MOST_PLACES = 38
 
@@ -100,10 +101,13 @@ def _features(table: pa.Table, schema: Schema) -> pa.Table:
 
 def _is_readable(dtype: pa.DataType) -> bool:
     """By the type alone: to make an array of a stranger's type can end the process, as of a union of nothing."""
+    if pa.types.is_string_view(dtype):
+        return True
+    # Arrow decodes no dictionary of views.
     value = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
     if pa.types.is_decimal(value) and abs(value.scale) > _MOST_PLACES:
         return False
-    return is_supported(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)
+    return is_supported(value) or pa.types.is_large_string(value)
 
 
 def _chunks(table: pa.Table) -> Iterator[pa.Array]:
@@ -121,9 +125,13 @@ def _text_bytes(cells: pa.Array) -> int:
 
 def _lengths(cells: pa.Array) -> pa.Array | None:
     """The bytes of each text, int64; None for what is no text."""
+    if len(cells) == 0:
+        return pa.array([], pa.int64())
     if pa.types.is_string_view(cells.type):
-        views = np.frombuffer(cells.buffers()[1], np.int32)[::_VIEW_LENGTHS][cells.offset :][: len(cells)]
-        return pa.array(views.astype(np.int64), mask=cells.is_null().to_numpy(zero_copy_only=False))
+        # Whatever lies behind the last view is none of it.
+        views = np.frombuffer(cells.buffers()[1], np.int32, _INTS_PER_VIEW * (cells.offset + len(cells)))
+        lengths = views[::_INTS_PER_VIEW][cells.offset :].astype(np.int64)
+        return pa.array(lengths, mask=cells.is_null().to_numpy(zero_copy_only=False))
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         return pc.binary_length(cells).cast(pa.int64())
     return None

@@ -40,26 +40,30 @@ class Datatype:
         if not self.takes.issuperset(map(type, cells)):
             raise ValueError(f"{_shown(next(c for c in cells if type(c) not in self.takes))} is no {self.name}")
         try:
-            if pa.types.is_floating(self.arrow):
-                return self._of_numpy(np.array(cells, np.float64))
-            return pa.array(cells, self.arrow)
+            return self._array(cells)
         except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError) as error:
             raise ValueError(f"a cell is no {self.name}: {error}") from error
+
+    def _array(self, cells: Sequence[Any]) -> pa.Array:
+        try:
+            return pa.array(cells, self.arrow)
+        except pa.ArrowInvalid:
+            if not pa.types.is_floating(self.arrow):
+                raise
+        # Whole numbers that a float doesn't hold exactly: Arrow refuses them, and JSON has no other way to write them.
+        with np.errstate(over="ignore"):
+            return pa.array(np.array(cells, np.float64).astype(self.arrow.to_pandas_dtype()))
 
     def of_raw(self, raw: memoryview, count: int) -> pa.Array:
         """`count` raw cells. Raises ValueError where the bytes are more, fewer or no cells."""
         if self.width is None:
-            return split(raw, count)
+            return split(bytes(raw), count)
         if len(raw) != count * self.width:
             raise ValueError(f"{count} cells of {self.name} are {count * self.width} bytes, not {len(raw)}")
         if pa.types.is_boolean(self.arrow):
             return pa.array(np.frombuffer(raw, np.uint8) != 0)
-        own = np.dtype(self.arrow.to_pandas_dtype())
-        return pa.array(np.frombuffer(raw, own.newbyteorder("<")).astype(own))
-
-    def _of_numpy(self, cells: np.ndarray) -> pa.Array:
-        with np.errstate(over="ignore"):
-            return pa.array(cells.astype(self.arrow.to_pandas_dtype(), copy=False))
+        # Arrow's own layout; a copy, because cells may lie anywhere in a body and Arrow wants them aligned.
+        return pa.Array.from_buffers(self.arrow, count, [None, pa.py_buffer(bytes(raw))])
 
 
 def datatype(name: str) -> Datatype:

@@ -15,7 +15,7 @@ from serving.body import json_of
 from serving.infer import InferRequest
 from serving.outputs import Output
 from serving.refusal import Refusal
-from serving.tensor import Tensor, refused
+from serving.tensor import Cells, Tensor, refused, tensors_of
 
 JSON_LENGTH = "inference-header-content-length"
 RAW = "application/octet-stream"
@@ -115,20 +115,21 @@ def _parse(text: bytes) -> _Request:
 
 def _tensors(inputs: Sequence[_Input], raw: memoryview) -> tuple[Tensor, ...]:
     """The inputs' tensors; those that are raw lie one after the other, in the order of the inputs."""
-    tensors, at = [], 0
+    binary, at = [], 0
     for each in inputs:
         size = each.parameters.binary_data_size
-        tensors.append(_json_tensor(each) if size is None else _raw_tensor(each, raw[at : at + size]))
-        at += size or 0
+        if size is not None:
+            binary.append(_raw_tensor(each, raw[at : at + size]))
+            at += size
     if at != len(raw):
         raise Refusal(400, f"The inputs have {at} bytes of binary data by their sizes, and the body {len(raw)}.")
-    return tuple(tensors)
+    return (*binary, *tensors_of([_cells(each) for each in inputs if each.parameters.binary_data_size is None]))
 
 
-def _json_tensor(given: _Input) -> Tensor:
+def _cells(given: _Input) -> Cells:
     if type(given.data) is not list:
         raise refused(given.name, "its data is no array")
-    return Tensor.of_cells(given.name, given.datatype, given.shape, given.data)
+    return Cells(given.name, given.datatype, given.shape, given.data)
 
 
 def _raw_tensor(given: _Input, raw: memoryview) -> Tensor:

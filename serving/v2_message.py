@@ -12,7 +12,7 @@ from serving.infer import InferRequest
 from serving.open_inference import ModelInferResponse
 from serving.outputs import Labels, Output
 from serving.refusal import Refusal
-from serving.tensor import Tensor, refused
+from serving.tensor import Cells, Tensor, refused, tensors_of
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -36,8 +36,8 @@ def request_of(message: Any) -> InferRequest:
         for name in _NOT_SERVED:
             if name in part.parameters:
                 raise Refusal(400, f"The parameter {name!r} of {part.name[:80]!r} is not served here.")
-    tensors = _raw_tensors(message) if message.raw_input_contents else tuple(map(_tensor, message.inputs))
-    return InferRequest(message.id, tensors, tuple(output.name for output in message.outputs))
+    tensors = _raw_tensors(message) if message.raw_input_contents else tensors_of(list(map(_cells, message.inputs)))
+    return InferRequest(message.id, tuple(tensors), tuple(output.name for output in message.outputs))
 
 
 def response_of(request: Any, version: str, outputs: Sequence[Output]) -> Any:
@@ -53,18 +53,18 @@ def response_of(request: Any, version: str, outputs: Sequence[Output]) -> Any:
     return response
 
 
-def _raw_tensors(message: Any) -> tuple[Tensor, ...]:
+def _raw_tensors(message: Any) -> list[Tensor]:
     if len(message.raw_input_contents) != len(message.inputs):
         found = f"{len(message.raw_input_contents)} raw contents for {len(message.inputs)} inputs"
         raise Refusal(400, f"There are {found}; send one for each, or none.")
     pairs = zip(message.inputs, message.raw_input_contents, strict=True)
-    return tuple(Tensor.of_raw(each.name, each.datatype, each.shape, memoryview(raw)) for each, raw in pairs)
+    return [Tensor.of_raw(each.name, each.datatype, each.shape, memoryview(raw)) for each, raw in pairs]
 
 
-def _tensor(given: Any) -> Tensor:
+def _cells(given: Any) -> Cells:
     contents = {field.name: list(cells) for field, cells in given.contents.ListFields()}
     field = _CONTENTS.get(given.datatype, "")
     cells = contents.pop(field, [])
     if field and contents:
         raise refused(given.name, f"its cells are in {next(iter(contents))}; those of {given.datatype} go in {field}")
-    return Tensor.of_cells(given.name, given.datatype, given.shape, cells)
+    return Cells(given.name, given.datatype, given.shape, cells)

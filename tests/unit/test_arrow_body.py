@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections import Counter
@@ -52,12 +53,43 @@ SOUND = {
 }
 
 
+def test_views_before_bytes_that_are_none_are_read() -> None:
+    views = pa.array(TEXTS, pa.string_view()).buffers()
+    odd = pa.Array.from_buffers(pa.string_view(), ROWS, [views[0], pa.py_buffer(bytes(views[1]) + b"x"), *views[2:]])
+    assert table_of_stream(stream(table(colour=odd), rows=ROWS), ALL_KINDS)["colour"].to_pylist() == TEXTS
+
+
+@pytest.mark.parametrize("values", [pa.string(), pa.large_string()])
+def test_a_dictionary_of_nothing_is_missing_cells(values: pa.DataType) -> None:
+    missing = pa.DictionaryArray.from_arrays(pa.nulls(ROWS, pa.int8()), pa.array([], values))
+    found = table_of_stream(stream(table(colour=missing)), ALL_KINDS)
+    assert found["colour"].null_count == ROWS
+
+
 @pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
 @pytest.mark.parametrize("name", SOUND)
 def test_a_sound_stream_is_its_table(name: str, compression: str | None) -> None:
     found = table_of_stream(stream(SOUND[name], compression), ALL_KINDS)
     assert found.column_names == list(ALL_KINDS.kinds)
     assert found.equals(SOUND[name].select(found.column_names))
+
+
+NUMBERS = [pa.int8(), pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.decimal32(5, 2), pa.decimal64(9, 2)]
+NUMBERS += [pa.decimal128(9, 2), pa.decimal256(40, 2), pa.decimal128(5, -2)]
+TIMES = [pa.date32(), pa.date64(), pa.timestamp("s"), pa.timestamp("ns", "Europe/Berlin")]
+TYPES = [*NUMBERS, *TIMES, pa.bool_(), pa.null(), pa.string(), pa.large_string(), pa.string_view()]
+
+
+@pytest.mark.parametrize("as_dictionary", [False, True])
+@pytest.mark.parametrize("dtype", TYPES, ids=str)
+def test_whatever_type_is_let_through_can_be_read_or_refused_as_data(dtype: pa.DataType, as_dictionary: bool) -> None:
+    cells = pa.nulls(ROWS, dtype)
+    if as_dictionary:
+        cells = pa.DictionaryArray.from_arrays(pa.array([0, None] * 10, pa.int8()), pa.nulls(1, dtype))
+    for name in ALL_KINDS.kinds:
+        with contextlib.suppress(Refusal, DataError):
+            found = ALL_KINDS.conform(table_of_stream(stream(table(**{name: cells})), ALL_KINDS))
+            assert found[name].null_count == ROWS
 
 
 def refused(body: bytes) -> tuple[int, str]:
@@ -75,6 +107,10 @@ def refused(body: bytes) -> tuple[int, str]:
         (pa.array([b"a"] * ROWS), "binary"),
         (pa.RunEndEncodedArray.from_arrays([ROWS], ["a"]), "run_end_encoded"),
         (pa.array([b"a"] * ROWS).dictionary_encode(), "dictionary<values=binary"),
+        (
+            pa.DictionaryArray.from_arrays([0] * ROWS, pa.array(["a"], pa.string_view())),
+            "dictionary<values=string_view",
+        ),
         (pa.UnionArray.from_sparse(pa.array([0] * ROWS, pa.int8()), [pa.array(TEXTS)]), "sparse_union"),
     ],
 )

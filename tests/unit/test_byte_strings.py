@@ -16,7 +16,7 @@ TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=8), max_size=20)
 @given(TEXTS)
 def test_texts_survive_the_way_there(texts: list[str]) -> None:
     raw = serialize_byte_tensor(np.array([text.encode() for text in texts], np.object_))
-    assert split(memoryview(raw.item() if texts else b""), len(texts)).to_pylist() == texts
+    assert split(raw.item() if texts else b"", len(texts)).to_pylist() == texts
 
 
 @given(TEXTS)
@@ -31,9 +31,9 @@ def test_texts_survive_the_way_back(texts: list[str]) -> None:
 )
 def test_another_number_of_bytes_is_refused(raw: bytes, count: int) -> None:
     with pytest.raises(ValueError, match=f"{len(raw)} bytes are not {count} texts, each after its length in 4 bytes"):
-        split(memoryview(raw), count)
+        split(raw, count)
 
 
 def test_no_utf_8_is_refused() -> None:
-    with pytest.raises(ValueError, match="Invalid UTF8"):
-        split(memoryview(b"\1\0\0\0\xff"), 1)
+    with pytest.raises(ValueError, match="not a utf8 string"):
+        split(b"\1\0\0\0\xff", 1)

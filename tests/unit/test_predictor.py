@@ -143,3 +143,22 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     written = write(tmp_path / "b", MODELS[0], "two")
     with pytest.raises(DataError, match="'town'"):
         Predictor.load(written.uri).predict(written.raw.drop_columns(["town"]))
+
+
+@pytest.mark.parametrize("rows", [1, 8, 9])
+def test_a_table_of_few_rows_gets_the_same_bytes_as_one_of_many(tmp_path: Path, rows: int) -> None:
+    written = write(tmp_path / "bundle", MODELS[1], "many")
+    predictor = Predictor.load(written.uri, written.digest)
+    for start in range(0, 90, rows):
+        table = written.raw.slice(start, rows)
+        found, expected = predictor.encode_table(table), predictor.transform.apply(predictor.schema.conform(table))
+        assert found.numbers.tobytes() == expected.numbers.tobytes()
+        assert found.categories.tobytes() == expected.categories.tobytes()
+    # What is not as JSON would have it is read all the same.
+    odd = pa.table({"size": ["7.5"], "weight": [True], "colour": [" red "], "town": [3], "sold": [1], "at": [None]})
+    assert (
+        predictor.encode_table(odd).numbers.tobytes()
+        == predictor.transform.apply(predictor.schema.conform(odd)).numbers.tobytes()
+    )
+    with pytest.raises(DataError, match="no column 'size'"):
+        predictor.encode_table(odd.drop_columns("size"))
