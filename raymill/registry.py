@@ -106,7 +106,7 @@ class Registry:
             found: str = download_artifacts(f"{source}/data", dst_path=folder, tracking_uri=self._uri)
             return found
 
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory(prefix="raymill-") as scratch:
             what = f"fetch version {version.number} of {version.name}"
             folder = Path(self._ask(what, lambda: download(scratch)))
             for file in sorted(folder.iterdir(), key=lambda file: file.name == _MANIFEST):
@@ -160,7 +160,7 @@ class Registry:
             run.info.experiment_id, name=name, source_run_id=run_id, tags={"digest": digest}
         )
         if model.status != "READY":
-            with tempfile.TemporaryDirectory() as scratch:
+            with tempfile.TemporaryDirectory(prefix="raymill-") as scratch:
                 folder = Path(scratch) / "model"
                 write_model(folder, bundle_folder, model_id=model.model_id, run_id=run_id)
                 self._client.log_model_artifacts(model.model_id, str(folder))

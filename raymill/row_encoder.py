@@ -1,4 +1,4 @@
-"""The row encoder: the features of a few JSON rows without a table, for rows that hold what rows nearly always hold.
+"""The row encoder: the features of some JSON rows without a table, for rows that hold what rows nearly always hold.
 
 | kind | plain here |
 |---|---|
@@ -16,6 +16,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ from raymill.schema import Schema
 Row = dict[str, Any]
 Writer = Callable[[list[Any], np.ndarray], bool]
 # Beyond so many rows the calls into Arrow are the smaller part.
-MOST_ROWS = 64
+MOST_ROWS = 1_024
 _PLAIN_NUMBERS = frozenset[type]({float, int})
 _GAPS = frozenset[type]({float, int, type(None)})
 # Of categories that were numbers of these types, and of texts, an integer's text is its digits.
@@ -44,7 +46,7 @@ class RowEncoder:
 
     def __init__(self, schema: Schema, columns: Sequence[ColumnTransform]) -> None:
         placed, self._widths = places(columns)
-        self._known = schema.kinds.keys()
+        self._known = frozenset(schema.kinds)
         self._numbers = NumberEncoding([(column, at) for column, at in placed if isinstance(column, NumberColumn)])
         self._others: list[tuple[str, Writer, int, int]] = []
         self._embedded: list[_Codes] = []
@@ -56,8 +58,10 @@ class RowEncoder:
                 self._others.append((column.name, _writer(column, schema), at, end))
 
     def encode(self, rows: Sequence[Row]) -> Features | None:
-        """The rows' features, or None where any of them holds what isn't plain here, or there are over 64 or none."""
-        if not 0 < len(rows) <= MOST_ROWS or not all(type(row) is dict and row.keys() <= self._known for row in rows):
+        """The rows' features, or None where one holds what isn't plain here, or there are over 1,024 or none."""
+        if not 0 < len(rows) <= MOST_ROWS or set(map(type, rows)) != {dict}:
+            return None
+        if not all(map(self._known.issuperset, set(map(tuple, rows)))):
             return None
         numbers = np.empty((len(rows), self._widths[0]), dtype=np.float32)
         categories = np.empty((len(rows), self._widths[1]), dtype=np.int32)
@@ -73,11 +77,21 @@ class RowEncoder:
             categories[:, index] = found
         return Features(numbers=numbers, categories=categories)
 
-    def _write_numbers(self, rows: Sequence[Row], out: np.ndarray) -> bool:
+    def _cells(self, rows: Sequence[Row]) -> list[Any]:
+        """Those of the number columns, row by row."""
         names = self._numbers.names
-        if not names:
+        if len(names) > 1:  # of which `itemgetter` gives a tuple
+            try:
+                return list(chain.from_iterable(map(itemgetter(*names), rows)))
+            except KeyError:  # a row leaves one out
+                pass
+        return [row.get(name) for row in rows for name in names]
+
+    def _write_numbers(self, rows: Sequence[Row], out: np.ndarray) -> bool:
+        width = len(self._numbers.names)
+        if not width:
             return True
-        values = [row.get(name) for row in rows for name in names]
+        values = self._cells(rows)
         kinds = set(map(type, values))
         if not kinds <= _GAPS:
             return False
@@ -88,7 +102,7 @@ class RowEncoder:
         gaps = 0 if kinds <= _PLAIN_NUMBERS else values.count(None)
         if np.count_nonzero(np.isfinite(cells)) + gaps < len(values):
             return False
-        self._numbers.put(cells.reshape(len(rows), len(names)).T, out)
+        self._numbers.put(cells.reshape(len(rows), width).T, out)
         return True
 
 

@@ -178,7 +178,7 @@ class TrackedRun:
     def log_bytes(self, path: str, data: bytes) -> None:
         """Stores a file with the run, under a relative path with forward slashes."""
         folder, _, name = path.rpartition("/")
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory(prefix="raymill-") as scratch:
             local = Path(scratch) / name
             local.write_bytes(data)
             self._ask(f"store {path}", lambda: self._client.log_artifact(self.id, str(local), folder or None))

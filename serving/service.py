@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from raymill.errors import DataError
@@ -42,6 +42,8 @@ from serving.v2 import v2_routes
 from serving.version import MOST_ROWS_INLINE, Rows, Told, Version
 
 logger = logging.getLogger("ray.serve")
+# As Ray and nginx count a request whose client left; nobody reads the answer.
+_GONE = 499
 
 
 class Service:
@@ -122,6 +124,8 @@ class Service:
             return Refusal(422, f"{error.what} {error.fix}", errors=error.problems).response(request_id)
         except DataError as error:
             return Refusal(422, f"{error.what} {error.fix}").response(request_id)
+        except ClientDisconnect:  # before its body was here
+            return Response(status_code=_GONE)
         except Exception:
             logger.exception("request %s failed", request_id)
             return Refusal(500, "This is our fault; the log names it by the request id.").response(request_id)

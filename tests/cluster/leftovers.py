@@ -38,14 +38,11 @@ def no_process_left() -> Iterator[None]:
 
 
 def assert_clean(nodes: Nodes) -> None:
-    """No actor lives on the cluster but Ray Data's own two, and nothing of ours is on its disk."""
+    """Within a minute no actor lives on the cluster but Ray Data's own two, and nothing of ours is on its disk."""
     until_s = time.monotonic() + _WITHIN_S
-    while (actors := _living_actors(nodes)) and time.monotonic() < until_s:
+    while (left := _living_actors(nodes) + _files(nodes)) and time.monotonic() < until_s:
         time.sleep(0.5)
-    assert not actors, actors
-    disk = Path(f"/proc/{nodes.process.pid}/root{nodes.disk}")
-    files = [file.name for file in disk.iterdir() if file.name != "ray" and not file.name.startswith(_FOREIGN)]
-    assert not files, files
+    assert not left, left
 
 
 def _marked(mark: str) -> list[psutil.Process]:
@@ -57,6 +54,11 @@ def _environment(process: psutil.Process) -> dict[str, str]:
         return process.environ()
     except psutil.Error:  # ended meanwhile, or somebody else's
         return {}
+
+
+def _files(nodes: Nodes) -> list[str]:
+    disk = Path(f"/proc/{nodes.process.pid}/root{nodes.disk}")
+    return [file.name for file in disk.iterdir() if file.name != "ray" and not file.name.startswith(_FOREIGN)]
 
 
 def _living_actors(nodes: Nodes) -> list[str]:

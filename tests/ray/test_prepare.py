@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +26,7 @@ from raymill.lease import lease
 from raymill.prepared import Prepared
 from raymill.source import Source
 from raymill.spec import Spec
-from raymill.store import Store
+from raymill.store import Store, encode_json
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 ROWS = 2_000
@@ -343,8 +344,11 @@ def test_an_error_of_a_process_that_was_overtaken_deletes_nothing_of_the_others(
         def progress(self, label: str, total: int) -> Any:
             if "writing" in label:
                 store.write_json("train/theirs.json", {})
-                store.write_json("lease.json", {"id": "other", "host": "a-host", "pid": 7, "at": time.time()})
-                time.sleep(0.2)
+                theirs = encode_json({"id": "other", "host": "a-host", "pid": 7, "at": time.time()})
+                while not store.swap("lease.json", store.peek("lease.json"), theirs):
+                    pass
+                while any(thread.name == "lease" for thread in threading.enumerate()):  # it ends when that is lost
+                    time.sleep(0.02)
             return super().progress(label, total)
 
     spec = _spec(tmp_path, csv_file)

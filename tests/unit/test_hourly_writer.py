@@ -168,7 +168,7 @@ def test_while_a_store_is_away_no_more_is_held_than_may_be_and_what_is_dropped_i
     assert scene.offer(1)
 
 
-def test_rows_that_make_no_table_cost_no_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_that_make_no_table_cost_no_others(said: pytest.LogCaptureFixture) -> None:
     scene = Scene()
     for _ in range(2):
         for number in range(100):
@@ -176,7 +176,7 @@ def test_rows_that_make_no_table_cost_no_others(caplog: pytest.LogCaptureFixture
         scene.writer.turn(last=True)
     assert scene.store.numbers == sorted(2 * [number for number in range(100) if number not in (3, 64)])
     assert scene.writer.counts.dropped_rows == 4 and scene.writer.held == (0, 0)
-    assert len(caplog.records) == 1 and "no number" in caplog.text
+    assert len(said.records) == 1 and "no number" in said.text
 
 
 Step = st.one_of(

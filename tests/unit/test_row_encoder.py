@@ -1,4 +1,4 @@
-"""A few JSON rows become, without a table, the very bytes that a table gives them; or else are left to it."""
+"""JSON rows become, without a table, the very bytes that a table gives them; or else are left to it."""
 
 from __future__ import annotations
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,16 +24,6 @@ def path(tmp_path: Path) -> Path:
     found = tmp_path / "tokens"
     _write(found, ONE, TWO)
     return found
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
-    """What replicas log, whose logger hands nothing on once Serve has set it up."""
-    logger = logging.getLogger("ray.serve")
-    monkeypatch.setattr(logger, "propagate", False)
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def _write(path: Path, *shown: bytes) -> None:
