@@ -33,19 +33,29 @@ _QUEUE_DEPTH = 4
 _RETRY_AFTER_S = 1
 
 
+def _own_name() -> str:
+    return str(serve.get_replica_context().replica_id.unique_id)
+
+
 class Replica(V2Methods):
     """One process with one model. It is ready once the model is loaded, verified and has scored a row."""
 
-    def __init__(self, args: EndpointArgs, load: Callable[[str, str], Model] = load_model) -> None:
+    def __init__(
+        self,
+        args: EndpointArgs,
+        load: Callable[[str, str], Model] = load_model,
+        own_name: Callable[[], str] = _own_name,
+    ) -> None:
         import torch
 
         torch.set_num_threads(max(1, int(args.cpus)))
         admission = None if args.tokens is None else admission_at(args.tokens)
-        self._meters, self._waiting = Meters(args.name, args.version), 0
+        replica = own_name()
+        self._meters, self._waiting = Meters(args.name, args.version, replica), 0
         model = load(args.bundle_uri, args.digest)
         self._log = self._feedback = None
         if args.store_uri is not None:
-            store, replica = Store(args.store_uri), serve.get_replica_context().replica_id.unique_id
+            store = Store(args.store_uri)
             self._feedback = Feedback(store, args.name, replica, model.predictor.task)
             if args.log is not None:
                 self._log = RequestLog(store, args.name, replica, sample=args.log.sample, every_s=args.log.every_s)
@@ -53,9 +63,9 @@ class Replica(V2Methods):
         service.warm_up()
         if args.store_uri is not None:
             service.follow_releases(store, replica, load)
-        for writer in self._writers:
+        for writer in self._writers.values():
             writer.start()
-        self._meters.watch(lambda: self._waiting, lambda: service.candidate)
+        self._meters.watch(lambda: self._waiting, lambda: service.candidate, self._writers)
         answered = self._meters.answered
         self.v2 = V2Grpc(args, model, service.score_table, service.apart, admission=admission, answered=answered)
         self._guard = Guard(service.answer, route=args.route, deadline_s=args.deadline_s, admission=admission)
@@ -73,12 +83,13 @@ class Replica(V2Methods):
         return response
 
     @property
-    def _writers(self) -> list[HourlyWriter[Any]]:
-        return [source.writer for source in (self._log, self._feedback) if source is not None]
+    def _writers(self) -> dict[str, HourlyWriter[Any]]:
+        sources = {"requests": self._log, "feedback": self._feedback}
+        return {name: source.writer for name, source in sources.items() if source is not None}
 
     def __del__(self) -> None:
         """Serve calls it when a replica has drained: what was logged and not yet written is written."""
-        for writer in self._writers:
+        for writer in self._writers.values():
             writer.close()
 
 
