@@ -6,12 +6,15 @@ The application is named by string only. Ray is not needed here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.loopback import is_loopback
 from raymill.safety_spec import TokensSpec
 from raymill.spec import ServeSpec, Spec
 from raymill.store import Store
+
+if TYPE_CHECKING:
+    from raymill.registry import Version
 
 APPLICATION = "serving.app:build"
 
@@ -24,6 +27,12 @@ class ServedModel:
     bundle_uri: str
     digest: str
     run_id: str | None = None
+
+    @classmethod
+    def of(cls, version: Version) -> ServedModel:
+        return cls(
+            version=str(version.number), bundle_uri=version.bundle_uri, digest=version.digest, run_id=version.run_id
+        )
 
 
 def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve.schema import ServeDeploySchema
 
 from cluster.endpoint_arguments import ServedModel
-from cluster.ray_service import ray_service, remarks, replicas_on
+from cluster.listening import GRPC_SERVICE
+from cluster.ray_service import endpoint_objects, ray_service, remarks, replicas_on
 from cluster.worker_groups import WorkerGroup
 from raymill.errors import ResourceError, SpecError
 from serving.app import build
@@ -47,6 +48,30 @@ def test_it_listens_to_all_on_the_port_that_is_named() -> None:
         assert {"name": "serve", "containerPort": 8000} in container["ports"]
         assert {"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"} in container["env"]
         assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "endpoint"
+
+
+def test_grpc_is_served_to_all_where_the_spec_asks_for_it() -> None:
+    service, beside = endpoint_objects(spec_in_a_bucket(serve={"grpc_port": 9100}), MODEL, template())
+    read = ServeDeploySchema.model_validate(config(service))
+    assert (read.grpc_options.port, read.grpc_options.enable_reflection) == (9000, False)
+    assert read.grpc_options.grpc_servicer_functions == [GRPC_SERVICE]
+    assert EndpointArgs.model_validate(read.applications[0].args).grpc_loopback_only is False
+    cluster = service["spec"]["rayClusterConfig"]
+    for pod in (cluster["headGroupSpec"]["template"], cluster["workerGroupSpecs"][0]["template"]):
+        ports = {port["name"]: port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}
+        assert (ports["serve"], ports["grpc"]) == (8000, 9000)
+        chosen, of_kuberay = beside["spec"]["selector"], {"ray.io/serve": "true"}
+        assert chosen.items() <= (pod["metadata"]["labels"] | of_kuberay).items()
+        assert of_kuberay.items() <= chosen.items()
+    assert beside["spec"]["ports"] == [{"name": "grpc", "port": 9000, "targetPort": "grpc"}]
+    assert beside["metadata"]["name"] == "far-grpc"
+
+
+def test_no_grpc_is_served_where_nobody_asks_for_it() -> None:
+    (service,) = endpoint_objects(spec_in_a_bucket(), MODEL, template())
+    assert "grpc_options" not in config(service)
+    container = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    assert "grpc" not in {port.get("name") for port in container["ports"]}
 
 
 def test_what_the_overlay_has_settled_is_kept() -> None:
@@ -140,6 +165,8 @@ def test_what_an_endpoint_has_otherwise_than_its_spec_is_said() -> None:
 
     assert said() == said(replicas={"min": 2, "max": 2}) == []
     assert said(tokens={"file": "t"}) == ["serve.tokens: from the Secret far-tokens here, key tokens"]
+    assert said(replicas={"min": 2, "max": 2}, grpc_port=9000) == []
+    assert said(grpc_port=9100) == ["serve.grpc_port: 9100 is 9000 of the Service far-grpc here"]
     assert said(replicas={"min": 2, "max": 2}, port=8001)[0].startswith("serve.port: 8001 is 8000 here")
     (line,) = said(replicas={"min": 1, "max": 4})
     assert line == "serve.replicas: 2 to 4 here, so that they are on two nodes, with 1 a pod at most"
