@@ -5,6 +5,8 @@ The application is named by string only. Ray is not needed here.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +38,11 @@ class ServedModel:
 
 
 def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict[str, Any]:
-    """What `serving.app:build` takes to serve a model under the spec's name."""
-    return {
+    """What `serving.app:build` takes to serve a model under the spec's name.
+
+    `configuration` tells replicas with other arguments apart from the outside, also those of one version.
+    """
+    arguments = {
         "name": spec.name,
         "version": model.version,
         "bundle_uri": model.bundle_uri,
@@ -58,6 +63,8 @@ def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict
         "log": _log_arguments(spec),
         **({"grpc_loopback_only": True} if _is_grpc_bound_to_loopback(spec.serve) else {}),
     }
+    content = json.dumps(arguments, sort_keys=True)
+    return arguments | {"configuration": hashlib.sha256(content.encode()).hexdigest()[:16]}
 
 
 def _is_grpc_bound_to_loopback(serve: ServeSpec) -> bool:
