@@ -11,12 +11,14 @@ from ray.serve.schema import ServeDeploySchema
 
 from cluster.endpoint_arguments import ServedModel
 from cluster.listening import GRPC_SERVICE
+from cluster.object_names import SPEC
 from cluster.ray_service import endpoint_objects, ray_service, remarks, replicas_on
+from cluster.ray_template import RayTemplate
 from cluster.worker_groups import WorkerGroup
 from raymill.errors import ResourceError, SpecError
 from serving.app import build
 from serving.arguments import EndpointArgs, TokensAt
-from tests.ray_clusters import group, spec_in_a_bucket, template
+from tests.ray_clusters import cluster, group, spec_in_a_bucket, template
 
 MODEL = ServedModel(version="3", bundle_uri="s3://ml/raymill/runs/far-1/bundles/9", digest="d" * 64, run_id="r")
 
@@ -41,6 +43,7 @@ def test_serve_takes_its_text_and_the_application_its_arguments() -> None:
 
 def test_it_listens_to_all_on_the_port_that_is_named() -> None:
     service = rendered()
+    assert config(service)["proxy_location"] == "EveryNode"
     assert config(service)["http_options"] == {"host": "0.0.0.0", "port": 8000, "keep_alive_timeout_s": 20}
     cluster = service["spec"]["rayClusterConfig"]
     for pod in (cluster["headGroupSpec"]["template"], cluster["workerGroupSpecs"][0]["template"]):
@@ -63,6 +66,7 @@ def test_grpc_is_served_to_all_where_the_spec_asks_for_it() -> None:
         chosen, of_kuberay = beside["spec"]["selector"], {"ray.io/serve": "true"}
         assert chosen.items() <= (pod["metadata"]["labels"] | of_kuberay).items()
         assert of_kuberay.items() <= chosen.items()
+        assert not chosen.items() <= ({SPEC: "far"} | of_kuberay).items()  # those of a job
     assert beside["spec"]["ports"] == [{"name": "grpc", "port": 9000, "targetPort": "grpc"}]
     assert beside["metadata"]["name"] == "far-grpc"
 
@@ -110,6 +114,8 @@ def test_two_pods_at_least_are_on_two_nodes() -> None:
     chosen = spread["labelSelector"]["matchLabels"]
     labels = workers["template"]["metadata"]["labels"] | {"ray.io/node-type": "worker"}
     assert chosen.items() <= labels.items()
+    assert not chosen.items() <= (labels | {SPEC: "another"}).items()
+    assert spread["matchLabelKeys"] == ["ray.io/cluster"]
     assert workers["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/-/healthz"
 
 
@@ -130,6 +136,15 @@ def test_another_version_is_another_text_for_serve_and_no_other_cluster() -> Non
         config({"spec": now})["applications"][0]["args"]["endpoint_id"]
         == config({"spec": then})["applications"][0]["args"]["endpoint_id"]
     )
+
+
+def test_namesakes_in_two_namespaces_are_told_apart() -> None:
+    def id_in(namespace: str) -> str:
+        there = RayTemplate.of(cluster() | {"metadata": {"name": "raymill", "namespace": namespace}}, "here")
+        service = ray_service(spec_in_a_bucket(), MODEL, there)
+        return str(config(service)["applications"][0]["args"]["endpoint_id"])
+
+    assert id_in("a") == id_in("a") != id_in("b")
 
 
 def test_state_that_outlives_a_head_belongs_to_one_cluster_only() -> None:
