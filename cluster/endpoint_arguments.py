@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,10 @@ class ServedModel:
         )
 
 
-def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict[str, Any]:
-    """What `serving.app:build` takes to serve a model under the spec's name.
+def endpoint_arguments(
+    spec: Spec, model: ServedModel, endpoint_id: str, settled: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What `serving.app:build` takes to serve a model under the spec's name; `settled` is what a place says otherwise.
 
     `configuration` tells replicas with other arguments apart from the outside, also those of one version.
     """
@@ -62,6 +65,7 @@ def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict
         "tokens": _tokens_at(spec.serve),
         "log": _log_arguments(spec),
         **({"grpc_loopback_only": True} if _is_grpc_bound_to_loopback(spec.serve) else {}),
+        **(settled or {}),
     }
     content = json.dumps(arguments, sort_keys=True)
     return arguments | {"configuration": hashlib.sha256(content.encode()).hexdigest()[:16]}

@@ -48,13 +48,14 @@ def ray_service(spec: Spec, model: ServedModel, template: RayTemplate) -> dict[s
     replicas = Ask(what="replica", cpus=spec.serve.cpus, count=most)
     require_room([group], template.head_resources, [replicas], template.place)
     endpoint_id = hashlib.sha256(f"{template.namespace}/{name}".encode()).hexdigest()[:12]
-    arguments = endpoint_arguments(spec, model, endpoint_id) | {
+    settled = {
         "min_replicas": least,
         "max_replicas": most,
         "max_replicas_per_node": per_pod,
         "tokens": {"file": f"{_TOKENS_FOLDER}/{_TOKENS_KEY}"} if _takes_tokens(spec) else None,
+        "grpc_loopback_only": False,  # serve.host is that of an endpoint elsewhere
     }
-    arguments.pop("grpc_loopback_only", None)  # serve.host is that of an endpoint elsewhere
+    arguments = endpoint_arguments(spec, model, endpoint_id, settled)
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
