@@ -99,7 +99,7 @@ def test_a_kind_that_is_not_installed_is_said_where_it_is_needed(api: Kubernetes
 
 def test_a_server_that_is_overloaded_is_asked_again_for_a_while(api: KubernetesApi, server: ApiServer) -> None:
     server.failing = [(503, {"message": "later"}), (429, {"message": "later"}), (500, {"message": "later"})]
-    assert api.apply(MAP)["data"] == MAP["data"]
+    assert replace(api, patience_s=60).apply(MAP)["data"] == MAP["data"]
     server.failing = [(503, {"message": "no webhook answers"})] * 1000
     with pytest.raises(MachineError, match=r"Kubernetes at http://127.* fails: no webhook answers\."):
         api.apply(MAP)

@@ -77,6 +77,12 @@ def test_pods_come_from_zero_and_what_the_autoscaler_has_written_is_left_out() -
     }
 
 
+def test_a_job_runs_where_the_standing_cluster_sleeps() -> None:
+    asleep = RayTemplate.of(cluster(suspend=True), "here")
+    order = JobOrder(spec=spec_in_a_bucket(), command="train", options=[], id=ID)
+    assert "suspend" not in job_objects(order, asleep, settings())[1]["spec"]["rayClusterSpec"]
+
+
 def test_a_jobs_head_takes_no_store_of_another_clusters_state() -> None:
     made_of = RayTemplate.of(cluster(gcsFaultToleranceOptions={"redisAddress": "redis:6379"}), "here")
     order = JobOrder(spec=spec_in_a_bucket(), command="train", options=[], id=ID)
