@@ -400,6 +400,13 @@ def test_logs_list_explain_and_cancel_know_the_same_jobs(fake: FakeKubernetes, r
     assert (code, cancelled["id"], said) == (0, ID, [f"{ID} has ended already: succeeded"])
 
 
+def test_a_status_of_before_the_last_change_says_nothing() -> None:
+    before = {"metadata": {"generation": 2}, "status": SERVED}
+    assert not progress(before, "far").ready
+    assert progress(before, "far").waits_for == "the KubeRay operator"
+    assert progress(before | {"status": SERVED | {"observedGeneration": 2}}, "far").ready
+
+
 def test_while_a_cluster_takes_over_it_is_the_new_one_that_counts() -> None:
     upgrading = [{"type": "Ready", "status": "True"}, {"type": "UpgradeInProgress", "status": "True"}]
     pending = {"rayClusterName": "far-3", "applicationStatuses": {"far": {"status": "DEPLOY_FAILED", "message": "no"}}}
