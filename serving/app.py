@@ -33,29 +33,19 @@ _QUEUE_DEPTH = 4
 _RETRY_AFTER_S = 1
 
 
-def _own_name() -> str:
-    return str(serve.get_replica_context().replica_id.unique_id)
-
-
 class Replica(V2Methods):
     """One process with one model. It is ready once the model is loaded, verified and has scored a row."""
 
-    def __init__(
-        self,
-        args: EndpointArgs,
-        load: Callable[[str, str], Model] = load_model,
-        own_name: Callable[[], str] = _own_name,
-    ) -> None:
+    def __init__(self, args: EndpointArgs, load: Callable[[str, str], Model] = load_model) -> None:
         import torch
 
         torch.set_num_threads(max(1, int(args.cpus)))
         admission = None if args.tokens is None else admission_at(args.tokens)
-        replica = own_name()
-        self._meters, self._waiting = Meters(args.name, args.version, replica), 0
+        self._meters, self._waiting = Meters(args.name, args.version), 0
         model = load(args.bundle_uri, args.digest)
         self._log = self._feedback = None
         if args.store_uri is not None:
-            store = Store(args.store_uri)
+            store, replica = Store(args.store_uri), serve.get_replica_context().replica_id.unique_id
             self._feedback = Feedback(store, args.name, replica, model.predictor.task)
             if args.log is not None:
                 self._log = RequestLog(store, args.name, replica, sample=args.log.sample, every_s=args.log.every_s)

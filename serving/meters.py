@@ -26,7 +26,7 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65536)
 class Metric:
     """One metric, with the label `endpoint` and its own; `bounds` are the upper ends of a histogram's buckets.
 
-    Gauges say whose they are by `replica` too: of two alike on a node Ray would keep one.
+    Replicas are told apart by Ray's own label `WorkerId`.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Metric:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return ("endpoint", *(("replica",) if self.kind == "gauge" else ()), *self.own)
+        return ("endpoint", *self.own)
 
 
 REQUESTS = Metric(
@@ -87,11 +87,10 @@ class Meters:
     seconds, by a thread. What is counted may come from any thread.
     """
 
-    def __init__(self, endpoint: str, version: str, replica: str, make: Callable[[Metric], Any] = _instrument) -> None:
+    def __init__(self, endpoint: str, version: str, make: Callable[[Metric], Any] = _instrument) -> None:
         self._made = {metric: make(metric) for metric in METRICS}
-        whose = {"endpoint": endpoint, "replica": replica}
-        for metric, instrument in self._made.items():
-            instrument.set_default_tags({label: whose[label] for label in metric.labels if label in whose})
+        for instrument in self._made.values():
+            instrument.set_default_tags({"endpoint": endpoint})
         self._seconds, self._batch = self._made[SECONDS], self._made[BATCH]
         self._stable = version
         self._statuses: deque[int] = deque()

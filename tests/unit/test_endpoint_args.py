@@ -33,6 +33,6 @@ def test_a_replica_loads_the_bundle_by_uri_and_digest_and_warms_up() -> None:
         asked.append((uri, digest))
         return Model(predictor=fake, lineage={})
 
-    Replica(EndpointArgs(**ARGS), load, lambda: "r-1")
+    Replica(EndpointArgs(**ARGS), load)
     assert asked == [("u", "d")]
     assert fake.rows == 1

@@ -62,7 +62,7 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def meters(recorder: Recorder) -> Meters:
-    return Meters("far", "3", "r-1", recorder)
+    return Meters("far", "3", recorder)
 
 
 def test_requests_and_rows_are_added_up_before_they_are_recorded(meters: Meters, recorder: Recorder) -> None:
@@ -102,9 +102,5 @@ def test_names_are_of_prometheus_and_each_is_there_once() -> None:
     assert all(bool(metric.bounds) == (metric.kind == "histogram") for metric in METRICS)
 
 
-def test_gauges_of_two_replicas_on_a_node_are_told_apart() -> None:
-    assert all(("replica" in metric.labels) == (metric.kind == "gauge") for metric in METRICS)
-
-
 def test_ray_makes_an_instrument_of_each() -> None:
-    Meters("far", "3", "r-1").record(0, None, {})
+    Meters("far", "3").record(0, None, {})
