@@ -61,6 +61,7 @@ def test_the_pod_that_hands_over_is_as_locked_as_the_head_and_has_no_token() -> 
     assert container["resources"]["requests"]["memory"] == container["resources"]["limits"]["memory"]
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert pod["spec"]["serviceAccountName"] == "ray-submitter"
+    assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
     assert "command" not in container  # KubeRay's own, which finds a job that it has handed over
     assert "envFrom" not in container
 
