@@ -3,9 +3,9 @@
 The table of `big_table.py` is prepared, and a small network trained on it for one epoch, in one Ray session whose
 object store is at most `--cap-mb`, which Ray enforces. What all processes hold is measured five times a second
 (`process_tree.py`); where the heaps of driver and workers together, or the object store, ever were more than the cap,
-the exit code is 1. What Ray's own processes hold besides, which is there before any row is, is told apart. Rows a second
-of prepare are told by the wall and by processor time, with Ray's workers started; the smaller tables show what their
-number changes.
+the exit code is 1. What Ray's own processes hold besides, which is there before any row is, is told apart. Rows a
+second of prepare are told by the wall and by processor time, with Ray's workers started; the smaller tables show what
+their number changes.
 
     python benchmarks/bigger_than_memory.py [--rows 20000000] [--cap-mb 2048] [--csv] [--no-train] [--json]
 """
