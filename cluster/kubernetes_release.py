@@ -7,7 +7,7 @@ the same small file in the store as elsewhere, which its replicas follow. What i
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -22,7 +22,7 @@ from cluster.preflight import require_remote
 from cluster.ray_endpoint import address, serve_model
 from cluster.ray_jobs import RayJobs
 from cluster.reach import require_reached
-from cluster.releasing import Served, begin_release, follow, promote
+from cluster.releasing import Deploy, Served, begin_release, follow, promote
 from raymill.console import Console
 from raymill.errors import ResourceError
 from raymill.release import Release
@@ -90,7 +90,7 @@ def promote_candidate(arguments: argparse.Namespace, console: Console, output: O
     return {"endpoint": promote(spec, console, deploy=_deploys(api, overlay))}
 
 
-def _deploys(api: KubernetesApi, overlay: Overlay) -> Callable[[Spec, ServedModel, Console], str]:
+def _deploys(api: KubernetesApi, overlay: Overlay) -> Deploy:
     return lambda spec, model, console: serve_model(spec, model, api, overlay, console)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cluster.grpc_service import grpc_service
 from cluster.kubernetes_api import KubernetesApi
 from cluster.ray_job import JobOrder
 from cluster.ray_job_submission import RayJobSubmission
@@ -89,6 +90,16 @@ def test_a_refusal_is_the_users_to_mend_and_is_not_repeated(
         api.apply(MAP)
     assert (caught.value.what, len(server.failing)) == (f"Kubernetes refuses: {said}.", 1)
     assert caught.value.fix.startswith(fix)
+
+
+def test_what_grpc_needs_is_applied_and_removed(api: KubernetesApi, server: ApiServer) -> None:
+    api.apply(grpc_service("far", "raymill"))
+    api.delete("Service", "far-grpc")
+    assert [(method, path) for method, path, *_ in server.asked] == [
+        ("PATCH", f"{CORE}/services/far-grpc"),
+        ("DELETE", f"{CORE}/services/far-grpc"),
+    ]
+    assert f"{CORE}/services/far-grpc" not in server.objects
 
 
 def test_a_kind_that_is_not_installed_is_said_where_it_is_needed(api: KubernetesApi) -> None:
