@@ -22,7 +22,7 @@ from raymill.console import Console
 from raymill.errors import DataError, MachineError, RaymillError, ResourceError
 from raymill.judge import Hold, Promote, RollBack, judge
 from raymill.registry import Registry
-from raymill.release import Candidate, Release, begin, change, find_release, now
+from raymill.release import Candidate, Release, begin, change, end_overtaken, find_release, now
 from raymill.release_labels import label_counts
 from raymill.release_report import ReleaseReport
 from raymill.spec import Spec
@@ -133,14 +133,9 @@ def begin_release(
 
 
 def _begun(store: Store, spec: Spec, served: Served, champion: ServedModel, *, share: float, shadow: bool) -> Release:
-    """Writes what is wanted: another share of the release that is on, or a new one.
-
-    One beside a version that is no longer served takes part nowhere, and is over.
-    """
+    """Writes what is wanted: another share of the release that is on, or a new one."""
+    end_overtaken(store, spec.name, served.version)
     there = find_release(store, spec.name)
-    if there is not None and there.state == "on" and there.stable != served.version:
-        reason = f"version {served.version} was deployed meanwhile"
-        there = change(store, spec.name, state="rolled_back", reason=reason)
     if there is not None and there.state == "on" and there.candidate.digest == champion.digest:
         return change(store, spec.name, share=share, shadow=shadow)
     begun = Release(

@@ -14,7 +14,7 @@ from cluster.releasing import Served, begin_release, promote, roll_back
 from raymill.console import Console
 from raymill.errors import DataError, ResourceError, TrackerError
 from raymill.registry import Version
-from raymill.release import find_release
+from raymill.release import end_overtaken, find_release
 from raymill.release_report import ReleaseReport
 from raymill.spec import Spec
 from raymill.store import Store
@@ -114,6 +114,22 @@ def test_a_rollback_that_mlflow_was_not_told_of_is_told_by_the_same_command(
     registry.away = False
     assert roll_back(spec, console) == ended
     assert registry.champion == 2
+
+
+def test_a_release_beside_a_version_that_is_no_longer_served_is_over(
+    spec: Spec, console: Console, registry: type[FakeRegistry]
+) -> None:
+    store = Store(spec.store)
+    end_overtaken(store, "far", "3")
+    begun = begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
+    end_overtaken(store, "far", "2")
+    assert find_release(store, "far") == begun
+    end_overtaken(store, "far", "3")
+    ended = find_release(store, "far")
+    assert ended is not None and (ended.state, ended.reason) == ("overtaken", "version 3 was deployed meanwhile")
+    with pytest.raises(ResourceError, match="No version of far is being released"):
+        roll_back(spec, console)
+    assert registry.champion == 3
 
 
 def test_a_rollback_that_was_told_is_over(spec: Spec, console: Console, registry: type[FakeRegistry]) -> None:
