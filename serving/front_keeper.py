@@ -26,6 +26,8 @@ _Manager: Any = HAProxyManager.__ray_metadata__.modified_class.__ray_actor_class
 class KeepingManager(_Manager):  # type: ignore[misc]
     """Ray's manager, whose HAProxy starts once there is what it may answer with, and starts again where it died."""
 
+    _haproxy_start_task: asyncio.Task[None]
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         if Path(self._haproxy.config_file_path).exists():  # another manager was here before
