@@ -12,6 +12,9 @@ It knows Ray's settings and why each is as it is. It knows no job and no endpoin
 | drain 25 s, keep-alive 20 s | an old replica outlives every idle connection that a reloaded HAProxy still holds |
 | HAProxy's own ports and files | fixed by default, so that a second session on a machine could not start |
 | a client of HAProxy may be silent for 60 s | it may be for an hour by default, and 4,096 of them are the most it has |
+| HAProxy asks another replica where one dies before its answer | up to 16 KiB; to be asked twice harms no request |
+| proxies are looked at each second | at every 10 s by default, and three misses are what makes Serve start another |
+| HAProxy has a keeper (`serving.front_keeper`) | else it is away for seconds, and answers 404 when it comes back |
 | an embedded Ray is on loopback | its ports listen on all interfaces by default |
 """
 
@@ -45,6 +48,8 @@ _WORKERS_KEPT_PER_CPU = 4
 _DASHBOARD_WITHIN_S = 3.0
 _INSIDE_A_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _SILENT_CLIENT_S = 60
+# A request that ends the process that answers it may end so many more of them, and no others.
+_RETRIES = 2
 # A body's 16 MiB and some room, by which Serve refuses what it hasn't read yet; its own bound is 2 GiB.
 _MOST_GRPC_BYTES = 17 << 20
 _HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
@@ -200,6 +205,10 @@ def serve_settings() -> dict[str, str]:
         _HAPROXY: "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": str(_HAPROXY_THREADS),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(_SILENT_CLIENT_S),
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        "RAY_SERVE_HAPROXY_RETRIES": str(_RETRIES),
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "serving.front_keeper:install",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
     }
 

@@ -31,6 +31,7 @@ from raymill.spec import FeatureType
 
 MOST_PROBLEMS = 100
 _MOST_SHOWN = 80
+_JSON = json.JSONEncoder(default=str)
 _TEXT = frozenset[type]({str, type(None)})
 _TAKES: dict[FeatureType, frozenset[type]] = {
     "number": frozenset({int, float, type(None)}),
@@ -122,7 +123,7 @@ def _unknown_keys(kinds: Mapping[str, FeatureType], rows: list[dict[str, Any]]) 
 
 
 def _unknown(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
+    near = difflib.get_close_matches(key[:_MOST_SHOWN], known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"unknown column; {hint}the model takes {', '.join(known)}"
 
@@ -184,12 +185,17 @@ def _refused(values: list[Any], kind: FeatureType, start: int, stop: int) -> Ite
 
 def problem(row: int, column: str, expected: str, value: Any) -> Problem:
     """What is wrong with the value of a column of a row; a long one is cut."""
-    try:
-        found = json.dumps(value, default=str)
-    except RecursionError:  # it was just shallow enough to be read
-        found = "a value that is nested too deeply"
-    found = found if len(found) <= _MOST_SHOWN else f"{found[:_MOST_SHOWN]}..."
-    return {"row": row, "column": column, "problem": f"{expected}, found {found}"}
+    return {"row": row, "column": column, "problem": f"{expected}, found {_shown(value)}"}
+
+
+def _shown(value: Any) -> str:
+    """The value's JSON, which is written no further than it is shown: it may be deep, or megabytes long."""
+    found = ""
+    for part in _JSON.iterencode(value):
+        found += part
+        if len(found) > _MOST_SHOWN:
+            return f"{found[:_MOST_SHOWN]}..."
+    return found
 
 
 def _error(problems: list[Problem]) -> RowsError:

@@ -73,10 +73,16 @@ class Predictor:
         """The features of a raw table's rows. Raises DataError naming the column and row of a cell that doesn't fit."""
         if table.num_rows <= _MOST_ROWS_BY_ROW:
             self.schema.require(table.column_names)
-            plain = self._rows.encode(table.select(list(self.schema.kinds)).to_pylist())
+            plain = self._encoded_by_row(table.select(list(self.schema.kinds)))
             if plain is not None:
                 return plain
         return self.transform.apply(self.schema.conform(table))
+
+    def _encoded_by_row(self, table: pa.Table) -> Features | None:
+        try:
+            return self._rows.encode(table.to_pylist())
+        except (OverflowError, ValueError):  # a time of a year, or in a zone, that Python doesn't know and Arrow does
+            return None
 
     def scores(self, features: Features) -> np.ndarray:
         """The scores of encoded rows, as `predict` returns them."""

@@ -20,13 +20,19 @@ from serving.refusal import Refusal
 MOST_BYTES = 16 * 1024 * 1024
 MOST_ROWS = 100_000
 _SHOWN_LETTERS = 80
+_LENGTH_DIGITS = 18
+# A call for each object of a body takes seconds where there are millions: what is no JSON is found without them.
+_MOST_READ_SLOWLY = 1 << 20
 _SHAPE = 'The body must be {"row": {...}} or {"rows": [{...}, ...]}'
 
 
 async def read_body(request: Request, most_bytes: int = MOST_BYTES) -> bytes:
-    """The whole body. Raises Refusal 413 as soon as it is known to be longer than `most_bytes`."""
-    if _announced_bytes(request.scope["headers"]) > most_bytes:
-        raise _too_large(most_bytes)
+    """The whole body.
+
+    Raises Refusal 413 as soon as it is known to be longer than `most_bytes`, and 415 where it is coded: a few bytes
+    could become any number.
+    """
+    _check_announced(request.scope["headers"], most_bytes)
     chunks, size, is_whole = [], 0, False
     while not is_whole:
         message = await request.receive()
@@ -40,9 +46,14 @@ async def read_body(request: Request, most_bytes: int = MOST_BYTES) -> bytes:
     return b"".join(chunks)
 
 
-def _announced_bytes(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    announced = next((value for name, value in headers if name == b"content-length"), b"")
-    return int(announced) if announced.isdigit() else 0
+def _check_announced(headers: Iterable[tuple[bytes, bytes]], most_bytes: int) -> None:
+    for name, value in headers:
+        # Python reads no number of thousands of digits, and the first of them say enough.
+        if name == b"content-length" and value.isdigit() and int(value[:_LENGTH_DIGITS]) > most_bytes:
+            raise _too_large(most_bytes)
+        if name == b"content-encoding" and value.strip().lower() not in (b"identity", b""):
+            said = "The body has a Content-Encoding; send it without one."
+            raise Refusal(415, said, headers={"accept-encoding": "identity", "connection": "close"})
 
 
 def rows_of(body: bytes) -> list[dict[str, Any]]:
@@ -73,14 +84,16 @@ def json_of(body: bytes) -> Any:
         value = from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
         return _slow_json_of(body)  # which says what is wrong, or reads another encoding
-    return value if _each_key_is_there_once(body, value) else _slow_json_of(body)
+    if _each_key_is_there_once(body, value):
+        return value
+    if len(body) > _MOST_READ_SLOWLY:
+        raise Refusal(422, "An object of the body has a key twice; send it once.")
+    return _slow_json_of(body)  # which names it
 
 
 def _each_key_is_there_once(body: bytes, value: Any) -> bool:
-    """Whether that can be told from the body's quotes: two to each key and each text in what was read of it."""
-    if b"\\\\" in body:
-        return False
-    escaped = body.count(b'\\"') if b"\\" in body else 0
+    """Whether the body's quotes are two to each key and each text in what was read of it, and no more."""
+    escaped = body.replace(rb"\\", b"").count(rb"\"") if b"\\" in body else 0
     left, level = body.count(b'"') - escaped, [value]
     while left and level:
         kinds = list(map(type, level))
@@ -93,6 +106,8 @@ def _each_key_is_there_once(body: bytes, value: Any) -> bool:
 
 def _slow_json_of(body: bytes) -> Any:
     try:
+        if len(body) > _MOST_READ_SLOWLY:
+            json.loads(body, parse_constant=_no_constant)
         return json.loads(body, parse_constant=_no_constant, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}, character {error.pos}"

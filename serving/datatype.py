@@ -68,9 +68,9 @@ class Datatype:
 
 def datatype(name: str) -> Datatype:
     """The datatype of a name. Raises ValueError for one that isn't served."""
-    if name not in _DATATYPES:
-        raise ValueError(f"the datatype {_shown(name)} is none of {', '.join(_DATATYPES)}")
-    return _DATATYPES[name]
+    if name not in DATATYPES:
+        raise ValueError(f"the datatype {_shown(name)} is none of {', '.join(DATATYPES)}")
+    return DATATYPES[name]
 
 
 def _shown(value: object) -> str:
@@ -80,7 +80,7 @@ def _shown(value: object) -> str:
 
 
 _NUMBERS = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()]
-_DATATYPES = {
+DATATYPES = {
     "BOOL": Datatype("BOOL", pa.bool_(), frozenset({bool, _NONE}), 1),
     **{str(t).upper(): Datatype(str(t).upper(), t, frozenset({int, _NONE}), t.bit_width // 8) for t in _NUMBERS},
     "FP32": Datatype("FP32", pa.float32(), frozenset({int, float, _NONE}), 4),

@@ -83,7 +83,7 @@ def labels_of(body: bytes, task: Task, at_s: float) -> pa.Table:
     _refuse(_misshapen(entries))
     labels = _labels([entry["label"] for entry in entries], task)
     ids = pa.array([entry["request_id"] for entry in entries], pa.string())
-    rows = pa.array([entry.get("row", 0) for entry in entries], pa.int32())
+    rows = pa.array([int(entry.get("row", 0)) for entry in entries], pa.int32())
     return feedback_table(ids, rows, labels, at_s)
 
 
@@ -114,7 +114,7 @@ def _misshapen(entries: Iterable[Any]) -> Iterator[Problem]:
         if not _is_id(entry.get("request_id")):
             yield problem(index, "request_id", f"expected a text of 1 to {MOST_ID} letters", entry.get("request_id"))
         row = entry.get("row", 0)
-        if type(row) is not int or not 0 <= row < MOST_ROWS:
+        if type(row) not in (int, float) or row % 1 or not 0 <= row < MOST_ROWS:  # to JSON 7.0 is 7
             yield problem(index, "row", f"expected an integer from 0 to {MOST_ROWS - 1}", row)
         if entry.get("label") is None:
             yield problem(index, "label", "expected a label", None)

@@ -29,6 +29,7 @@ _ERROR = {
         "request_id": {"type": "string"},
     },
 }
+_UNREADABLE = {"400": "no JSON", "413": "too large", "415": "a Content-Encoding"}
 _REQUEST_ID = {
     "name": "x-request-id",
     "in": "header",
@@ -68,7 +69,7 @@ def openapi(
 
 
 def _predict() -> dict[str, Any]:
-    refused = {"400": "no JSON", "413": "too large", "422": "rows that don't fit the schema", "500": "our fault"}
+    refused = _UNREADABLE | {"422": "rows that don't fit the schema", "500": "our fault"}
     return {
         "operationId": "predict",
         "summary": "Predictions for one row or many",
@@ -80,7 +81,7 @@ def _predict() -> dict[str, Any]:
 
 
 def _feedback() -> dict[str, Any]:
-    refused = {"400": "no JSON", "413": "too large", "422": "labels that the task hasn't", "503": "no room, try later"}
+    refused = _UNREADABLE | {"422": "labels that the task hasn't", "503": "no room, try later"}
     accepted = {
         "type": "object",
         "required": ["accepted", "request_id"],

@@ -18,6 +18,8 @@ from serving.body import MOST_ROWS
 from serving.datatype import datatype
 from serving.refusal import Refusal
 
+_MOST_SHOWN = 80
+
 
 @dataclass(frozen=True, slots=True)
 class Cells:
@@ -85,7 +87,7 @@ def _first_refused(type_name: str, names: list[str], flats: list[list[Any]]) -> 
 
 def refused(name: str, why: str) -> Refusal:
     """The refusal of an input."""
-    return Refusal(400, f"Input {name[:80]!r}: {why}.")
+    return Refusal(400, f"Input {name[:_MOST_SHOWN]!r}: {why}.")
 
 
 def table_of(schema: Schema, tensors: Sequence[Tensor]) -> pa.Table:
@@ -108,7 +110,7 @@ def table_of(schema: Schema, tensors: Sequence[Tensor]) -> pa.Table:
 
 def _check_feature(schema: Schema, tensor: Tensor, first: Tensor) -> None:
     if tensor.name not in schema.kinds:
-        near = difflib.get_close_matches(tensor.name, schema.kinds, n=1)
+        near = difflib.get_close_matches(tensor.name[:_MOST_SHOWN], schema.kinds, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise refused(tensor.name, f"no feature; {hint}the model takes {', '.join(schema.kinds)}")
     if len(tensor.shape) == 2 and tensor.shape[1] != 1:
@@ -133,7 +135,7 @@ def _shape(name: str, shape: Sequence[int]) -> tuple[int, ...]:
     if len(shape) not in (1, 2) or min(shape) < 1:
         raise refused(name, f"its shape is {list(shape[:8])}; it must be [rows] or [rows, columns], of 1 or more each")
     if shape[0] > MOST_ROWS:
-        raise Refusal(413, f"Input {name[:80]!r} has {shape[0]} rows; send at most {MOST_ROWS} at a time.")
+        raise Refusal(413, f"Input {name[:_MOST_SHOWN]!r} has {shape[0]} rows; send at most {MOST_ROWS} at a time.")
     return tuple(shape)
 
 

@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, SkipValidation, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError
 
-from serving.body import json_of
+from serving.body import MOST_BYTES, json_of
 from serving.infer import InferRequest
 from serving.outputs import Output
 from serving.refusal import Refusal
@@ -20,6 +20,9 @@ from serving.tensor import Cells, Tensor, refused, tensors_of
 JSON_LENGTH = "inference-header-content-length"
 RAW = "application/octet-stream"
 _MOST_INPUTS = 10_000
+_LENGTH_DIGITS = 18
+# The whole numbers of JSON can be of any size, and a product of two can be beyond what Python writes.
+_Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class _Part(BaseModel):
@@ -33,7 +36,7 @@ class _Parameters(BaseModel):
 
 
 class _InputParameters(_Parameters):
-    binary_data_size: NonNegativeInt | None = None
+    binary_data_size: Annotated[int, Field(ge=0, le=MOST_BYTES)] | None = None
     shared_memory_region: None = None
 
 
@@ -51,7 +54,7 @@ class _RequestParameters(_Parameters):
 
 class _Input(_Part):
     name: str
-    shape: list[int]
+    shape: list[_Int64]
     datatype: str
     data: Annotated[Any, SkipValidation] = None
     parameters: _InputParameters = _InputParameters()
@@ -99,7 +102,8 @@ class V2Body:
 def _json_length(header: str | None, size: int) -> int:
     if header is None:
         return size
-    if not header.isdecimal() or int(header) > size:
+    # Python reads no number of thousands of digits.
+    if not header.isdecimal() or len(header) > _LENGTH_DIGITS or int(header) > size:
         raise Refusal(400, f"{JSON_LENGTH} is {header[:20]!r}; it must be the bytes of JSON of the {size} in the body.")
     return int(header)
 

@@ -6,16 +6,22 @@ from typing import Any
 
 from raymill.schema import Schema
 from raymill.task import Task
+from serving.datatype import DATATYPES
 from serving.outputs import output_names
 from serving.v2_body import JSON_LENGTH, RAW
 
 _TEXT, _WHOLE, _FLAG, _FREE = ({"type": kind} for kind in ("string", "integer", "boolean", "object"))
 _TENSOR = {"name": _TEXT, "datatype": _TEXT, "shape": {"type": "array", "items": _WHOLE}}
+_SENT = _TENSOR | {
+    "datatype": {"enum": list(DATATYPES)},
+    "shape": {"type": "array", "minItems": 1, "maxItems": 2, "items": _WHOLE | {"minimum": 1}},
+}
 _DATA = {"type": "array", "description": "in row-major order, flat or an array per row; null is a missing cell"}
 _RAW = {RAW: {"schema": {"type": "string", "contentMediaType": RAW}}}
 _REFUSED = {
     "400": "no v2 request, or tensors that don't fit the model",
     "413": "too large",
+    "415": "a Content-Encoding",
     "422": "a key that is twice in an object",
     "500": "our fault",
 }
@@ -43,7 +49,7 @@ def v2_paths(name: str, version: str, example: dict[str, Any]) -> dict[str, Any]
 
 def v2_schemas(schema: Schema, task: Task) -> dict[str, Any]:
     """The schemas by name."""
-    sent = _closed(["name", "datatype", "shape"], **_TENSOR, data=_DATA, parameters=_FREE)
+    sent = _closed(["name", "datatype", "shape"], **_SENT, data=_DATA, parameters=_FREE)
     wanted = _closed(["name"], name={"enum": list(output_names(task))}, parameters=_FREE)
     inputs = {
         "type": "array",

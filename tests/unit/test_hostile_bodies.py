@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
 
 import pytest
 
+from serving import body
+from serving.refusal import Refusal
 from tests.unit.test_service import PREDICT, _ask, _service
+from tests.unit.test_v2 import column, infer, json_request
 
 PLACES = ["%s", '{"row":%s}', '{"rows":[%s]}', '{"row":{"a":%s}}', '{"row":{"color":%s}}', '{"x":%s}', '{"rows":%s}']
 NESTED = {"arrays": ("[", "]"), "objects": ('{"a":', "}"), "both": ('[{"a":', "}]")}
@@ -27,7 +32,8 @@ def test_no_depth_is_our_fault(kind: str, place: str) -> None:
 def test_a_depth_that_can_just_be_read_can_also_be_told() -> None:
     refused = [_ask(_service(), "POST", PREDICT, '{"row":{"a":%s}}' % ("[" * d + "]" * d)) for d in range(940, 1000)]
     assert {response.status_code for response, _ in refused} == {400, 422}
-    assert any("nested too deeply" in answer["error"] for response, answer in refused if response.status_code == 422)
+    told = [answer["error"] for response, answer in refused if response.status_code == 422]
+    assert all(f"found {'[' * 80}..." in error for error in told)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +44,53 @@ def test_numbers_beyond_all_bounds_are_told_in_the_callers_words(cell: str, stat
     response, answer = _ask(_service(), "POST", PREDICT, f'{{"row":{{"a":{cell}}}}}')
     assert response.status_code == status
     assert "sys." not in str(answer)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "GZIP"])
+def test_a_coded_body_is_refused_with_what_is_taken(coding: str) -> None:
+    response, answer = _ask(_service(), "POST", PREDICT, b"\x1f\x8b", content_encoding=coding)
+    assert (response.status_code, response.headers["accept-encoding"]) == (415, "identity")
+    assert "Content-Encoding" in answer["error"]
+    assert _ask(_service(), "POST", PREDICT, {"row": {}}, content_encoding="Identity")[0].status_code == 200
+
+
+def test_lengths_of_thousands_of_digits_are_lengths_beyond_the_limit() -> None:
+    assert _ask(_service(), "POST", PREDICT, {"row": {}}, content_length="9" * 5_000)[0].status_code == 413
+    with pytest.raises(Refusal, match="inference-header-content-length is '99999999999999999999'"):
+        infer(json_request(column("a", [1])), Inference_Header_Content_Length="9" * 5_000)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shape": [100_000, 10**4_299]},
+        {"shape": [10**4_299, 1]},
+        {"parameters": {"binary_data_size": 10**4_299}},
+    ],
+)
+def test_sizes_beyond_all_bounds_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(Refusal) as refused:
+        infer(json_request(*[column("a", [1], **changes)] * 10))
+    assert refused.value.status == 400 and len(refused.value.error) < 200
+
+
+def test_what_is_wrong_with_megabytes_is_told_without_reading_them_again() -> None:
+    """Of processor time: each took seconds, or a minute."""
+    name, many = "k" * (8 << 20), "9" * 4_000 + ","
+    bodies = [f'{{"row":{{"{name}":1}}}}', f'{{"row":{{"a":[{many * 2_000}1]}}}}']
+    began_s = time.process_time()
+    assert {_ask(_service(), "POST", PREDICT, each)[0].status_code for each in bodies} == {422}
+    with pytest.raises(Refusal, match="no feature"):
+        infer(json_request(column(name, [1]), column("a", [1])))
+    assert time.process_time() - began_s < 1
+
+
+def test_a_key_that_is_twice_in_megabytes_is_refused_unnamed() -> None:
+    text = json.dumps({"row": {"color": "\\" * (body._MOST_READ_SLOWLY // 2)}})
+    assert _ask(_service(), "POST", PREDICT, text)[0].status_code == 200
+    response, answer = _ask(_service(), "POST", PREDICT, text.replace('"row"', '"row": {}, "row"'))
+    assert response.status_code == 422 and "a key twice" in answer["error"]
+    assert "line 1, column" in _ask(_service(), "POST", PREDICT, text[:-1])[1]["error"]
 
 
 SCAN = """

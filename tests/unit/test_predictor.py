@@ -162,3 +162,22 @@ def test_a_table_of_few_rows_gets_the_same_bytes_as_one_of_many(tmp_path: Path, 
     )
     with pytest.raises(DataError, match="no column 'size'"):
         predictor.encode_table(odd.drop_columns("size"))
+
+
+@pytest.mark.parametrize(
+    "at", [pa.array([2**61, 0], pa.timestamp("us")), pa.array([0, 1], pa.timestamp("us", "No/Zone"))]
+)
+def test_a_time_that_python_has_not_is_what_it_is_among_many_rows(tmp_path: Path, at: pa.Array) -> None:
+    written = write(tmp_path / "bundle", MODELS[0], "two")
+    predictor = Predictor.load(written.uri, written.digest)
+    few = written.raw.slice(0, 2).set_column(written.raw.column_names.index("at"), "at", at)
+    many = pa.concat_tables([few] * 20)
+    assert outcome(predictor, few) == outcome(predictor, many)
+
+
+def outcome(predictor: Predictor, table: pa.Table) -> list[float] | str:
+    """The scores of the first row, or how they are refused."""
+    try:
+        return predictor.scores(predictor.encode_table(table))[0].tolist()
+    except DataError as error:
+        return error.what
