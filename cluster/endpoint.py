@@ -25,7 +25,7 @@ from cluster.stopping import waiting_for_interrupt
 from cluster.waiting import waiting
 from raymill.console import Console
 from raymill.errors import DataError, MachineError, RaymillError, ResourceError
-from raymill.release import end_overtaken
+from raymill.release import settle
 from raymill.spec import Spec
 from raymill.store import Store
 
@@ -89,6 +89,7 @@ def deploy_version(
         name=spec.name, url=url, version=version, changed=True, is_new=not there, certificate=certificate
     )
     if before is not None and before.args == args:
+        settle(store, spec.name, version)
         console.say(f"{spec.name} version {version} is already served at {url}")
         return replace(endpoint, changed=False)
     try:
@@ -98,7 +99,7 @@ def deploy_version(
     except RaymillError as cause:
         raise _undone(args, cause, before, there) from cause
     _record(args, endpoint).write(store)
-    end_overtaken(store, spec.name, version)
+    settle(store, spec.name, version)
     by_grpc = "" if spec.serve.grpc_port is None else f", and by gRPC on port {spec.serve.grpc_port}"
     console.say(f"{spec.name} version {version} is served at {url}{by_grpc}")
     if said := remark(spec.serve):

@@ -22,7 +22,7 @@ from raymill.console import Console
 from raymill.errors import DataError, MachineError, RaymillError, ResourceError
 from raymill.judge import Hold, Promote, RollBack, judge
 from raymill.registry import Registry
-from raymill.release import Candidate, Release, begin, change, end_overtaken, find_release, now
+from raymill.release import Candidate, Release, begin, change, find_release, now, settle
 from raymill.release_labels import label_counts
 from raymill.release_report import ReleaseReport
 from raymill.spec import Spec
@@ -134,7 +134,7 @@ def begin_release(
 
 def _begun(store: Store, spec: Spec, served: Served, champion: ServedModel, *, share: float, shadow: bool) -> Release:
     """Writes what is wanted: another share of the release that is on, or a new one."""
-    end_overtaken(store, spec.name, served.version)
+    settle(store, spec.name, served.version)
     there = find_release(store, spec.name)
     if there is not None and there.state == "on" and there.candidate.digest == champion.digest:
         return change(store, spec.name, share=share, shadow=shadow)
@@ -158,9 +158,12 @@ def promote(spec: Spec, console: Console, reason: str = "asked for", deploy: Dep
     Raises ResourceError where no version is being released, and what `deploy` raises; the candidate answers then all
     the same, as long as its replicas live.
     """
-    ended = change(Store(spec.store), spec.name, share=1.0, shadow=False, state="promoted", reason=reason)
+    store = Store(spec.store)
+    ended = change(store, spec.name, share=1.0, shadow=False, state="promoted", reason=reason)
     console.say(f"{spec.name} version {ended.candidate.version} answers all requests: {reason}")
-    return deploy(spec, ServedModel(**ended.candidate.model_dump()), console)
+    url = deploy(spec, ServedModel(**ended.candidate.model_dump()), console)
+    settle(store, spec.name, ended.candidate.version)
+    return url
 
 
 def roll_back(spec: Spec, console: Console, reason: str = "asked for") -> Release:

@@ -35,7 +35,8 @@ class Release(BaseModel):
     """One release of an endpoint, and how it ended; `share` of the requests is answered by the candidate.
 
     A shadow's share is scored by the candidate too, and answered by the stable version. Whenever the share changes a
-    new stage begins, whose counts are its own.
+    new stage begins, whose counts are its own. A promoted candidate answers in the stable version's replicas until
+    those are gone, and once it is `deployed` in none that starts later.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -49,8 +50,14 @@ class Release(BaseModel):
     stage: int = Field(1, ge=1)
     state: State = "on"
     reason: str = ""
+    deployed: bool = False
     begun: Text
     changed: Text
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no replica has part in it any more."""
+        return self.state in ("rolled_back", "overtaken")
 
     def takes(self, request_id: str) -> bool:
         """Whether a request is the candidate's: by a hash of its id, so that a larger share keeps those it had."""
@@ -62,6 +69,14 @@ class Release(BaseModel):
         after = self.model_copy(update={"changed": now()} | changes)
         moved = (after.share, after.shadow) != (self.share, self.shadow)
         return self.model_validate(after.model_dump() | {"stage": self.stage + moved})
+
+    def beside(self, served: str) -> Release:
+        """What it is once a version is deployed: over, but where it is on beside that one, or what was promoted."""
+        if self.is_over or self.deployed or (self.state == "on" and self.stable == served):
+            return self
+        if self.state == "promoted" and self.candidate.version == served:
+            return self.model_copy(update={"deployed": True})
+        return self.changed_to(state="overtaken", reason=f"version {served} was deployed meanwhile")
 
 
 def now() -> str:
@@ -102,11 +117,18 @@ def change(store: Store, name: str, **changes: object) -> Release:
     return after
 
 
-def end_overtaken(store: Store, name: str, served: str) -> None:
-    """Ends a release that is on beside another version than is served by now; absent is fine. Raises as `change`."""
-    there = find_release(store, name)
-    if there is not None and there.state == "on" and there.stable != served:
-        change(store, name, state="overtaken", reason=f"version {served} was deployed meanwhile")
+def settle(store: Store, name: str, served: str) -> None:
+    """Notes what the deploy of a version means for the release, if there is one. Raises as `change`.
+
+    For a promoted one too: its stable version may be deployed again later, and has then to answer itself.
+    """
+    before = store.peek(path_of(name))
+    if before is None:
+        return
+    there = _parsed(before, store, name)
+    after = there.beside(served)
+    if after != there:
+        _swap(store, before, after)
 
 
 def _parsed(data: bytes, store: Store, name: str) -> Release:

@@ -72,8 +72,8 @@ def _texts(raw: pa.Table, name: str) -> pa.ChunkedArray:
 def require_comparable(champion: Bundle, version: int, prepared: Prepared) -> None:
     """Raises DataError where a champion's scores of a dataset's test rows would say nothing, or can't be had."""
     own, wanted = champion.task, prepared.task
-    if (own.kind, own.target, own.at_least) != (wanted.kind, wanted.target, wanted.at_least):
-        raise _incomparable(version, f"its task is {_worded(own)}, not {_worded(wanted)}")
+    if own.question != wanted.question:
+        raise _incomparable(version, f"its task is {own.question_in_words}, not {wanted.question_in_words}")
     columns = prepared.raw_columns()
     absent = [name for name in champion.schema.kinds if name not in columns]
     if absent:
@@ -106,10 +106,6 @@ def aligned(scores: np.ndarray, own: Task, wanted: Task) -> np.ndarray:
         if label in own.classes:
             aligned[:, index] = scores[:, own.classes.index(label)]
     return aligned
-
-
-def _worded(task: Task) -> str:
-    return f"{task.kind} of {task.target}" + ("" if task.at_least is None else f" at least {task.at_least:g}")
 
 
 @functools.lru_cache(maxsize=4)

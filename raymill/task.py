@@ -26,6 +26,15 @@ class Task:
     scale: float = 1.0
 
     @property
+    def question(self) -> tuple[str, str, float | None]:
+        """What a model of the task is asked; answers to different questions can't be compared."""
+        return self.kind, self.target, self.at_least
+
+    @property
+    def question_in_words(self) -> str:
+        return f"{self.kind} of {self.target}" + ("" if self.at_least is None else f" at least {self.at_least:g}")
+
+    @property
     def outputs(self) -> int:
         """Columns of the model's output: logits per class, or one standardised value."""
         return len(self.classes) if self.kind == "classification" else 1

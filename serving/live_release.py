@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import numpy as np
 
-from raymill.errors import DataError
+from raymill.errors import DataError, InternalError
 from raymill.release import Release
 from raymill.scoring import aligned
 from serving.tally import Tally
@@ -24,29 +26,40 @@ _MOST_BEHIND = 64
 
 
 class LiveRelease:
-    """One stage of a release; its methods belong to the replica's event loop, but for `tally.report`."""
+    """One stage of a release; its methods belong to the replica's event loop, but for `tally.report`.
 
-    def __init__(self, release: Release, stable: Version, candidate: Version) -> None:
+    `tally` is what the same stage has shown so far.
+    """
+
+    def __init__(self, release: Release, stable: Version, candidate: Version, tally: Tally | None = None) -> None:
         self.release, self.candidate = release, candidate
         self._stable = stable
-        self.tally = Tally(stable.task, candidate.task)
+        self.tally = tally or Tally(stable.task)
         self._behind: set[asyncio.Task[None]] = set()
 
     async def score(self, rows: Rows, request_id: str) -> tuple[Version, np.ndarray]:
         """The scores of a request's rows and the version that made them. Raises what the stable version raises."""
         if not self.release.takes(request_id):
             return self._stable, await self._counted(self._stable, rows)
-        if not self.release.shadow:
-            try:
-                scores = await self._counted(self.candidate, rows)
-            except Exception as error:  # noqa: BLE001 (a candidate's failure is no caller's)
-                self._say_why(error)
-                return self._stable, await self._stable.score(rows)
-            self._later(rows, candidate=scores)
-            return self.candidate, scores
-        scores = await self._counted(self._stable, rows)
-        self._later(rows, stable=scores)
-        return self._stable, scores
+        if self.release.shadow:
+            return self._stable, await self._shadowed(rows)
+        try:
+            scores = _sound(await self._counted(self.candidate, rows))
+        except Exception as error:  # noqa: BLE001 (a candidate's failure is no caller's)
+            self._say_why(self.candidate, error)
+            return self._stable, await self._stable.score(rows)
+        self._later(self._checked(rows, scores))
+        return self.candidate, scores
+
+    async def _shadowed(self, rows: Rows) -> np.ndarray:
+        """The stable version's scores. What it refuses is shown to the candidate too, or it alone would be charged."""
+        try:
+            scores = await self._counted(self._stable, rows)
+        except Exception:
+            self._later(self._shown(rows, None))
+            raise
+        self._later(self._shown(rows, scores))
+        return scores
 
     async def _counted(self, version: Version, rows: Rows) -> np.ndarray:
         started_s, is_candidate = time.perf_counter(), version is self.candidate
@@ -55,29 +68,49 @@ class LiveRelease:
         except BaseException:
             self.tally.failed(is_candidate, time.perf_counter() - started_s)
             raise
-        self.tally.answered(is_candidate, scores, time.perf_counter() - started_s)
+        told = aligned(scores, version.task, self._stable.task)
+        self.tally.answered(is_candidate, told, time.perf_counter() - started_s)
         return scores
 
-    def _later(self, rows: Rows, stable: np.ndarray | None = None, candidate: np.ndarray | None = None) -> None:
-        """Has the version that hasn't scored the rows yet do so behind the answer."""
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Has a request scored a second time behind the answer."""
         if len(self._behind) >= _MOST_BEHIND:
+            work.close()
             self.tally.skipped()
             return
-        task = asyncio.get_running_loop().create_task(self._pair(rows, stable, candidate))
+        task = asyncio.get_running_loop().create_task(work)
         self._behind.add(task)
         task.add_done_callback(self._behind.discard)
 
-    async def _pair(self, rows: Rows, stable: np.ndarray | None, candidate: np.ndarray | None) -> None:
+    async def _shown(self, rows: Rows, stable: np.ndarray | None) -> None:
+        """Rows of which the stable version has said what it could, shown to the candidate."""
         try:
-            if candidate is None:
-                candidate = await self._counted(self.candidate, rows)
-            if stable is None:
-                stable = await self._stable.score(rows)
+            candidate = await self._counted(self.candidate, rows)
         except Exception as error:  # noqa: BLE001 (nobody waits for it)
-            self._say_why(error)
+            self._say_why(self.candidate, error)
             return
+        if stable is not None:
+            self._paired(stable, candidate)
+
+    async def _checked(self, rows: Rows, candidate: np.ndarray) -> None:
+        """Rows that the candidate has answered, scored by the stable version."""
+        try:
+            stable = await self._stable.score(rows)
+        except Exception as error:  # noqa: BLE001 (nobody waits for it)
+            self._say_why(self._stable, error)
+            return
+        self._paired(stable, candidate)
+
+    def _paired(self, stable: np.ndarray, candidate: np.ndarray) -> None:
         self.tally.paired(stable, aligned(candidate, self.candidate.task, self._stable.task))
 
-    def _say_why(self, error: Exception) -> None:
+    def _say_why(self, version: Version, error: Exception) -> None:
         if not isinstance(error, DataError):
-            logger.error("version %s failed: %r", self.candidate.label, error)
+            logger.error("version %s failed: %r", version.label, error)
+
+
+def _sound(scores: np.ndarray) -> np.ndarray:
+    """Raises InternalError where one is no finite number, which no caller could be answered with."""
+    if not np.isfinite(scores).all():
+        raise InternalError("A score is not a finite number.", "Train again, and look at the loss curve.")
+    return scores

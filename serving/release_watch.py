@@ -9,10 +9,11 @@ import logging
 import threading
 from collections.abc import Callable
 
-from raymill.errors import RaymillError
+from raymill.errors import DataError, RaymillError
 from raymill.release import Candidate, Release, find_release
 from raymill.release_report import ReleaseReport
 from raymill.store import Store
+from raymill.task import Task
 from serving.live_release import LiveRelease
 from serving.version import Version
 
@@ -39,13 +40,16 @@ class ReleaseWatch:
     def look(self) -> None:
         """Takes up what the store says now. Raises RaymillError where it can't be told."""
         wanted = find_release(self._store, self._name)
-        if wanted is None or wanted.stable != self._stable.label or wanted.state in ("rolled_back", "overtaken"):
+        if wanted is None or wanted.stable != self._stable.label or wanted.is_over:
             self._leave()
         elif self.live is None or self.live.release.id != wanted.id:
             self._leave()
-            self._enter(wanted)
+            if not wanted.deployed:
+                self._enter(wanted)
         elif self.live.release != wanted:
-            before, self.live = self.live, LiveRelease(wanted, self._stable, self.live.candidate)
+            before = self.live
+            tally = before.tally if before.release.stage == wanted.stage else None
+            self.live = LiveRelease(wanted, self._stable, before.candidate, tally)
             self._report(before)
 
     def report(self) -> None:
@@ -58,6 +62,7 @@ class ReleaseWatch:
             return
         try:
             candidate = self._load(wanted.candidate)
+            _require_same_question(self._stable.task, candidate.task)
         except Exception as error:  # noqa: BLE001 (whatever it is, the stable version answers, and it is said)
             self._failed = wanted.id
             reason = error.what if isinstance(error, RaymillError) else repr(error)
@@ -84,7 +89,20 @@ class ReleaseWatch:
                 if looks % _LOOKS_PER_REPORT == 0:
                     self.report()
                 self._said = ""
-            except RaymillError as error:
-                if self._said != error.what:
-                    self._said = error.what
-                    logger.warning("the release of %s can't be followed: %s", self._name, error.what)
+            except Exception as error:  # noqa: BLE001 (a thread that ended would never hear of a rollback)
+                self._say_once(error.what if isinstance(error, RaymillError) else repr(error))
+
+    def _say_once(self, why: str) -> None:
+        if self._said != why:
+            self._said = why
+            logger.warning("the release of %s can't be followed: %s", self._name, why)
+
+
+def _require_same_question(stable: Task, candidate: Task) -> None:
+    """Raises DataError where the answers of one are none to what callers of the other have asked."""
+    if stable.question != candidate.question:
+        raise DataError(
+            f"Its task is {candidate.question_in_words}, and that of the version which is served is "
+            f"{stable.question_in_words}.",
+            "Deploy it without a release, or under another name.",
+        )

@@ -29,10 +29,13 @@ class _Seen:
 
 
 class Tally:
-    """Counts of the stable version and a candidate; its methods may be called in any thread."""
+    """Counts of the stable version and a candidate, whose scores are all told by `task`, the stable version's.
 
-    def __init__(self, stable: Task, candidate: Task) -> None:
-        self._tasks = stable, candidate
+    Its methods may be called in any thread.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
         self._lock = threading.Lock()
         self._total = ReleaseReport(replicas=1)
         self._clear()
@@ -52,7 +55,7 @@ class Tally:
             self._grown(1)
 
     def paired(self, stable: np.ndarray, candidate: np.ndarray) -> None:
-        """Counts a request that both scored, the candidate's scores in the stable version's order of classes."""
+        """Counts a request that both scored."""
         with self._lock:
             self._pairs.append((stable, candidate))
             self._grown(2 * len(stable))
@@ -74,10 +77,10 @@ class Tally:
             self._sum()
 
     def _sum(self) -> None:
-        stable, candidate = (_counts(seen, task) for seen, task in zip(self._seen, self._tasks, strict=True))
+        stable, candidate = (_counts(seen, self._task) for seen in self._seen)
         if self._pairs:
             theirs, ours = zip(*self._pairs, strict=True)
-            candidate = candidate.merge(VersionCounts.of_pairs(self._tasks[0], theirs, ours))
+            candidate = candidate.merge(VersionCounts.of_pairs(self._task, theirs, ours))
         self._total = self._total.merge(ReleaseReport(stable=stable, candidate=candidate))
         self._clear()
 

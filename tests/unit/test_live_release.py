@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import pytest
 
 from raymill.encodings import Features
 from raymill.errors import DataError, ResourceError
-from raymill.release import Candidate, Release, begin, change, find_release, now
+from raymill.release import Candidate, Release, begin, change, find_release, now, settle
 from raymill.release_report import ReleaseReport
 from raymill.schema import Column, RowsError, Schema
 from raymill.store import Store
 from raymill.task import Task
+from serving import release_watch
 from serving.live_release import LiveRelease
 from serving.model import Model
 from serving.release_watch import ReleaseWatch
@@ -130,6 +132,40 @@ def test_a_candidate_that_fails_is_counted_and_nobody_else_notices(apart: Thread
     assert report.stable.errors == 0
 
 
+@pytest.mark.parametrize("shadow", [False, True])
+def test_a_candidate_whose_score_is_no_number_answers_nobody(apart: ThreadPoolExecutor, shadow: bool) -> None:
+    live = _live(apart, Fake(float("nan")), shadow=shadow)
+    assert set(_ask(live)) == {("1", 0.2)}
+    report = live.tally.report()
+    assert report.candidate.errors == report.candidate.requests > 60
+
+
+def test_a_shadow_is_charged_with_what_callers_do_wrong_as_the_stable_version_is(apart: ThreadPoolExecutor) -> None:
+    live = _live(apart, Fake(0.2), shadow=True, share=1.0)
+
+    async def ask() -> None:
+        for request_id in IDS:
+            with contextlib.suppress(RowsError):
+                await live.score([{"a": "x"}], request_id)
+            while live._behind:
+                await asyncio.sleep(0)
+
+    asyncio.run(ask())
+    report = live.tally.report()
+    assert report.stable.errors == report.candidate.errors == report.candidate.requests == len(IDS)
+
+
+def test_scores_of_a_candidate_with_another_order_of_classes_lie_where_the_stable_versions_do(
+    apart: ThreadPoolExecutor,
+) -> None:
+    other = Fake(0.78, task=replace(TASK, classes=("yes", "no")))
+    live = _live(apart, other)
+    _ask(live)
+    report = live.tally.report()
+    assert report.candidate.changed_rows == 0
+    assert np.flatnonzero(report.candidate.scores).tolist() == np.flatnonzero(report.stable.scores).tolist()
+
+
 def test_rows_that_fit_no_version_are_the_callers(apart: ThreadPoolExecutor) -> None:
     live = _live(apart, Fake(0.9))
     taken = next(request_id for request_id in IDS if live.release.takes(request_id))
@@ -155,7 +191,7 @@ class Watched:
     """A watch over a folder, whose candidates are fakes."""
 
     def __init__(self, folder: Path, apart: ThreadPoolExecutor) -> None:
-        self.store, self.loaded, self.fails = Store(str(folder)), 0, ""
+        self.store, self.loaded, self.fails, self.task = Store(str(folder)), 0, "", TASK
         self.watch = ReleaseWatch(self.store, "demo", _version("1", Fake(0.2), apart), self._load, "replica-1")
         self._apart = apart
 
@@ -163,7 +199,7 @@ class Watched:
         self.loaded += 1
         if self.fails:
             raise DataError(self.fails, "Do.")
-        return _version(candidate.version, Fake(0.9), self._apart)
+        return _version(candidate.version, Fake(0.9, task=self.task), self._apart)
 
     def report(self) -> ReleaseReport:
         release = find_release(self.store, "demo")
@@ -205,6 +241,21 @@ def test_a_promoted_candidate_answers_on_until_its_replicas_are_there(watched: W
     assert watched.watch.live is not None and set(_ask(watched.watch.live)) == {("2", 0.9)}
 
 
+def test_the_stable_version_deployed_again_after_a_promotion_answers_itself(
+    watched: Watched, tmp_path: Path, apart: ThreadPoolExecutor
+) -> None:
+    begin(watched.store, _release())
+    change(watched.store, "demo", share=1.0, state="promoted")
+    watched.watch.look()
+    for served in ("2", "1"):
+        settle(watched.store, "demo", served)
+        watched.watch.look()
+        assert watched.watch.live is not None, "which is going, and its callers have heard of version 2 already"
+    later = Watched(tmp_path, apart)
+    later.watch.look()
+    assert later.watch.live is None and later.loaded == 0
+
+
 def test_a_release_over_another_stable_version_is_none_of_a_replicas(watched: Watched) -> None:
     begin(watched.store, _release(stable="7"))
     watched.watch.look()
@@ -223,6 +274,27 @@ def test_a_candidate_that_cant_be_loaded_is_said_once_and_tried_again_in_the_nex
     begin(watched.store, _release(id="r2"))
     watched.watch.look()
     assert watched.watch.live is not None
+
+
+def test_a_candidate_of_another_task_is_not_taken_up(watched: Watched) -> None:
+    watched.task = Task(kind="regression", target="y")
+    begin(watched.store, _release())
+    watched.watch.look()
+    assert watched.watch.live is None
+    said = "Its task is regression of y, and that of the version which is served is classification of y."
+    assert watched.report().failures == (said,)
+
+
+def test_what_a_stage_has_shown_is_kept_when_its_candidate_is_promoted(watched: Watched) -> None:
+    begin(watched.store, _release(share=1.0))
+    watched.watch.look()
+    assert watched.watch.live is not None
+    _ask(watched.watch.live)
+    change(watched.store, "demo", share=1.0, state="promoted")
+    watched.watch.look()
+    _ask(watched.watch.live)
+    watched.watch.report()
+    assert watched.report().candidate.requests == 2 * len(IDS)
 
 
 def test_only_one_release_is_on_and_only_one_that_is_on_is_changed(tmp_path: Path) -> None:
@@ -244,6 +316,26 @@ def test_a_store_that_says_nonsense_leaves_the_stable_version_and_the_thread_ali
     time.sleep(1.2)
     watched.store.delete("endpoints/demo/release.json")
     begin(watched.store, _release())
+    deadline_s = time.monotonic() + 20
+    while watched.watch.live is None and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert watched.watch.live is not None
+
+
+def test_whatever_goes_wrong_the_thread_hears_of_the_next_release(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peek, wrong = watched.store.peek, iter([True])
+
+    def look_at(path: str) -> bytes | None:
+        if next(wrong, False):
+            raise pa.ArrowInvalid("something")
+        return peek(path)
+
+    monkeypatch.setattr(release_watch, "_EVERY_S", 0.01)
+    begin(watched.store, _release())
+    monkeypatch.setattr(watched.store, "peek", look_at)
+    watched.watch.start()
     deadline_s = time.monotonic() + 20
     while watched.watch.live is None and time.monotonic() < deadline_s:
         time.sleep(0.05)

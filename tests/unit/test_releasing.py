@@ -14,7 +14,7 @@ from cluster.releasing import Served, begin_release, promote, roll_back
 from raymill.console import Console
 from raymill.errors import DataError, ResourceError, TrackerError
 from raymill.registry import Version
-from raymill.release import end_overtaken, find_release
+from raymill.release import find_release, settle
 from raymill.release_report import ReleaseReport
 from raymill.spec import Spec
 from raymill.store import Store
@@ -100,6 +100,25 @@ def test_what_is_promoted_is_deployed_where_the_endpoint_is(
     assert deployed == [CHAMPION]
     ended = find_release(Store(spec.store), "far")
     assert ended is not None and (ended.state, ended.share, ended.shadow) == ("promoted", 1.0, False)
+    assert ended.deployed
+
+
+def test_what_is_promoted_and_could_not_be_deployed_answers_until_another_version_is(
+    spec: Spec, console: Console, registry: type[FakeRegistry]
+) -> None:
+    def deploy(spec: Spec, model: ServedModel, console: Console) -> str:
+        raise ResourceError("There is no room.", "Wait.")
+
+    store = Store(spec.store)
+    for served, state in (("3", "promoted"), ("2", "overtaken"), ("4", "overtaken")):
+        begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
+        with pytest.raises(ResourceError, match="no room"):
+            promote(spec, console, deploy=deploy)
+        left = find_release(store, "far")
+        assert left is not None and left.state == "promoted" and not left.deployed
+        settle(store, "far", served)
+        ended = find_release(store, "far")
+        assert ended is not None and (ended.state, ended.deployed) == (state, served == "3")
 
 
 def test_a_rollback_that_mlflow_was_not_told_of_is_told_by_the_same_command(
@@ -120,11 +139,11 @@ def test_a_release_beside_a_version_that_is_no_longer_served_is_over(
     spec: Spec, console: Console, registry: type[FakeRegistry]
 ) -> None:
     store = Store(spec.store)
-    end_overtaken(store, "far", "3")
+    settle(store, "far", "3")
     begun = begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
-    end_overtaken(store, "far", "2")
+    settle(store, "far", "2")
     assert find_release(store, "far") == begun
-    end_overtaken(store, "far", "3")
+    settle(store, "far", "3")
     ended = find_release(store, "far")
     assert ended is not None and (ended.state, ended.reason) == ("overtaken", "version 3 was deployed meanwhile")
     with pytest.raises(ResourceError, match="No version of far is being released"):
