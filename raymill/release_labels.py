@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -18,10 +19,12 @@ from raymill.version_counts import VersionCounts
 def label_counts(store: Store, release: Release, task: Task) -> tuple[VersionCounts, VersionCounts]:
     """Counts of the labelled requests of the release's present stage: the stable version's, the candidate's.
 
-    `task` has the classes, or the scale, of either version. Raises StoreError, DataError.
+    `task` is that of either version; one may know classes that the other doesn't. Raises StoreError, DataError.
     """
     now = datetime.now(UTC)
     found = labelled(store, release.name, datetime.fromisoformat(release.changed), now, now)
+    if task.kind == "classification":
+        task = replace(task, classes=_classes(found))
     stable, candidate = (_counts(found, version, task) for version in (release.stable, release.candidate.version))
     return stable, candidate
 
@@ -37,10 +40,14 @@ def _counts(found: pa.Table, version: str, task: Task) -> VersionCounts:
     return VersionCounts.of_labels(task, np.split(scores, starts), np.split(true, starts))
 
 
+def _classes(found: pa.Table) -> tuple[str, ...]:
+    """All that either version has answered or that turned out true."""
+    together = pa.chunked_array([*found["prediction"].chunks, *found["label"].chunks], found["label"].type)
+    return tuple(together.unique().to_pylist())
+
+
 def _values(column: pa.ChunkedArray, task: Task) -> np.ndarray:
-    """Class indices, -1 for a class that the task doesn't know, or values as they are."""
-    if not task.classes:
-        found: np.ndarray = column.to_numpy()
-        return found
-    indices: np.ndarray = pc.index_in(column, value_set=pa.array(task.classes)).fill_null(-1).to_numpy()
-    return indices
+    """Class indices, or values as they are."""
+    found = pc.index_in(column, value_set=pa.array(task.classes, column.type)) if task.classes else column
+    values: np.ndarray = found.to_numpy()
+    return values

@@ -20,6 +20,7 @@ from ray.serve._private.haproxy import HAProxyManager
 logger = logging.getLogger("ray.serve")
 _LOOK_EVERY_S = 0.1
 _TOLD_WITHIN_S = 5.0
+_TRY_AGAIN_AFTER_S = 0.5
 _Manager: Any = HAProxyManager.__ray_metadata__.modified_class.__ray_actor_class__
 
 
@@ -54,7 +55,15 @@ class KeepingManager(_Manager):  # type: ignore[misc]
             async with self._reload_lock:
                 if self._haproxy._proc is not None and not self._haproxy._is_running():
                     logger.warning("HAProxy ended with %s, and starts again", self._haproxy._proc.returncode)
-                    await self._haproxy.start()
+                    await self._start_again()
+
+    async def _start_again(self) -> None:
+        """Where that fails, as by a port that is still taken, the keeper tries anew."""
+        try:
+            await self._haproxy.start()
+        except (RuntimeError, OSError) as error:
+            logger.warning("HAProxy did not start: %s", error)
+            await asyncio.sleep(_TRY_AGAIN_AFTER_S)
 
 
 def install() -> None:

@@ -22,13 +22,17 @@ class _Api:
     """HAProxy as Ray's manager knows it, whose processes only exit."""
 
     starts: int = 0
+    fails: int = 0
     _proc: Any = field(default_factory=lambda: SimpleNamespace(returncode=None))
 
     def _is_running(self) -> bool:
         return self._proc is not None and self._proc.returncode is None
 
     async def start(self) -> None:
-        self.starts, self._proc = self.starts + 1, SimpleNamespace(returncode=None)
+        self.starts += 1
+        if self.starts <= self.fails:
+            raise RuntimeError("HAProxy crashed during startup: cannot bind socket")
+        self._proc = SimpleNamespace(returncode=None)
 
 
 def _manager(api: _Api) -> Any:
@@ -67,6 +71,21 @@ def test_an_haproxy_that_ended_is_started_again_and_one_that_was_stopped_is_not(
         assert api.starts == 1
         keeping.cancel()
 
+    _run(body, monkeypatch)
+
+
+def test_an_haproxy_that_does_not_start_again_at_once_is_tried_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> None:
+        api = _Api(fails=2)
+        manager = _manager(api)
+        manager._haproxy_start_task = asyncio.ensure_future(asyncio.sleep(0))
+        keeping = asyncio.ensure_future(manager._keep())
+        api._proc.returncode = -9
+        await asyncio.sleep(0.1)
+        assert api.starts == 3 and api._is_running()
+        keeping.cancel()
+
+    monkeypatch.setattr(front_keeper, "_TRY_AGAIN_AFTER_S", 0.001)
     _run(body, monkeypatch)
 
 
