@@ -155,13 +155,17 @@ def _placed(task: Task, scores: np.ndarray) -> np.ndarray:
 
 
 def _changes(task: Task, stable: np.ndarray, candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows have changed, and the loss that the stable version expects of each; all of it by no finite score."""
+    """Which rows have changed, and the loss that the stable version expects of each; all of it by no finite score.
+
+    Where its own score is none it expects nothing of a class.
+    """
     if task.kind == "regression":
         sds = _sds_apart(task, candidate, stable)
         return sds > _CHANGED_SDS, _squared(sds)
     rows, sound = np.arange(len(stable)), _all_finite(candidate)
     theirs, ours = stable.argmax(axis=1), candidate.argmax(axis=1)
-    return (theirs != ours) | ~sound, np.where(sound, stable[rows, theirs] - stable[rows, ours], 1.0)
+    expected = np.where(_all_finite(stable), stable[rows, theirs] - stable[rows, ours], 0.0)
+    return (theirs != ours) | ~sound, np.where(sound, expected, 1.0)
 
 
 def _losses(task: Task, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:

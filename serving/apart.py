@@ -1,4 +1,4 @@
-"""Apart: what takes long for a large body is done beside the event loop, which goes on answering others."""
+"""Apart: what takes long for a large body or answer is done beside the event loop, which goes on answering others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_BYTES_INLINE = 128 << 10
 
 
 async def apart(pool: Executor, size: int, work: Callable[[], Result]) -> Result:
-    """What `work` gives or raises, done in the pool where it is about a body of more than 128 KiB."""
+    """What `work` gives or raises, done in the pool where it is about more than 128 KiB."""
     if size <= MOST_BYTES_INLINE:
         return work()
     return await asyncio.get_running_loop().run_in_executor(pool, work)

@@ -29,7 +29,8 @@ def arrow_handler(model: Model, score: Score, pool: Executor) -> Handler:
         table = await apart(pool, len(body), lambda: table_of_stream(body, schema))
         found = await score(table, request_id)
         as_arrow = ARROW in request.headers.get("accept", "").lower()
-        return await apart(pool, len(body), lambda: _response(found, request_id, as_arrow))
+        size = max(len(body), found.scores.nbytes)
+        return await apart(pool, size, lambda: _response(found, request_id, as_arrow))
 
     return answer
 

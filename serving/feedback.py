@@ -18,6 +18,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -32,6 +33,7 @@ from raymill.native import Native
 from raymill.spec import FeatureType
 from raymill.store import Store
 from raymill.task import Task
+from serving.apart import apart
 from serving.body import MOST_ROWS, json_of, kind_of, read_body
 from serving.hourly_writer import Bounds, HourlyWriter, held_bytes
 from serving.refusal import Refusal
@@ -54,6 +56,7 @@ class Feedback:
         self, store: Store, name: str, replica: str, task: Task, clock: Callable[[], float] = time.time
     ) -> None:
         self._task, self._clock = task, clock
+        self._apart = ThreadPoolExecutor(1, "large-feedback")
         self.writer = HourlyWriter(
             store, feedback_folder(name), replica, _together, every_s=_EVERY_S, bounds=_BOUNDS, clock=clock
         )
@@ -61,7 +64,8 @@ class Feedback:
     async def take(self, request: Request, request_id: str) -> Response:
         """The handler: 202 and how many labels were taken, all or none. Raises Refusal: 503 where none has room."""
         at_s = self._clock()
-        labels = labels_of(await read_body(request), self._task, at_s)
+        body = await read_body(request)
+        labels = await apart(self._apart, len(body), lambda: labels_of(body, self._task, at_s))
         rows, size_bytes = labels.num_rows, held_bytes(labels)
         if not self.writer.offer(labels, group="", at_s=at_s, rows=rows, size_bytes=size_bytes):
             raise Refusal(
@@ -69,8 +73,8 @@ class Feedback:
                 "As many labels wait to be written as may; send these again later.",
                 headers={"retry-after": str(_RETRY_AFTER_S)},
             )
-        body = json.dumps({"accepted": rows, "request_id": request_id})
-        return Response(body, 202, media_type="application/json")
+        answer = json.dumps({"accepted": rows, "request_id": request_id})
+        return Response(answer, 202, media_type="application/json")
 
 
 def labels_of(body: bytes, task: Task, at_s: float) -> pa.Table:

@@ -23,10 +23,11 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """The outputs, and which version of the model they are by."""
+    """The outputs, which version of the model they are by, and how many bytes its scores have."""
 
     version: str
     outputs: list[Output]
+    size: int
 
 
 async def infer(request: InferRequest, model: Scores, score: Score, request_id: str) -> Inferred:
@@ -39,4 +40,5 @@ async def infer(request: InferRequest, model: Scores, score: Score, request_id: 
         found = await score(table_of(model.schema, request.tensors), request_id)
     except DataError as error:
         raise Refusal(400, f"{error.what} {error.fix}") from error
-    return Inferred(found.version.label, outputs_of(model.task, found.scores, request.wanted))
+    outputs = outputs_of(model.task, found.scores, request.wanted)
+    return Inferred(found.version.label, outputs, found.scores.nbytes)

@@ -103,7 +103,8 @@ class Service:
     @property
     def candidate(self) -> str | None:
         """The version that is being released here, or None."""
-        return None if self._live is None else self._live.candidate.label
+        live = self._live  # which its own thread may take away at any time
+        return None if live is None else live.candidate.label
 
     @property
     def _live(self) -> LiveRelease | None:
@@ -149,7 +150,8 @@ class Service:
         body = await read_body(request)
         rows = await apart(self.apart, len(body), lambda: rows_of(body))
         version, scores = await self._scored(rows, request_id)
-        text = await apart(self.apart, len(body), lambda: version.answer(scores, request_id))
+        size = max(len(body), scores.nbytes)  # `{}` is a row, and may have a thousand classes
+        text = await apart(self.apart, size, lambda: version.answer(scores, request_id))
         return Response(text, media_type="application/json")
 
     async def score_table(self, table: pa.Table, request_id: str) -> Scored:

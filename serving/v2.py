@@ -44,7 +44,8 @@ def infer_handler(name: str, model: Model, score: Score, pool: Executor) -> Hand
         content = await read_body(request)
         body = await apart(pool, len(content), lambda: V2Body(content, request.headers))
         found = await infer(body.request, model.predictor, score, request_id)
-        text, headers = await apart(pool, len(content), lambda: body.answer(name, found.version, found.outputs))
+        size = max(len(content), found.size)
+        text, headers = await apart(pool, size, lambda: body.answer(name, found.version, found.outputs))
         return Response(text, headers=headers)
 
     return answer

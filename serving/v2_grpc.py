@@ -134,7 +134,9 @@ class V2Grpc:
         self._check_model(request.model_name, request.model_version)
         asked = await apart(self._pool, size, lambda: request_of(request))
         found = await infer(asked, self._predictor, self._score, request_id)
-        return await apart(self._pool, size, lambda: response_of(request, found.version, found.outputs))
+        return await apart(
+            self._pool, max(size, found.size), lambda: response_of(request, found.version, found.outputs)
+        )
 
     def _check_model(self, name: str, version: str) -> None:
         if (name, version or self._version) != (self._name, self._version):

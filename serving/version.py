@@ -16,6 +16,7 @@ from raymill.task import Task
 from serving.answer import AnswerEncoder
 from serving.batcher import Batcher
 from serving.model import Model
+from serving.refusal import Refusal
 
 # JSON objects, or a raw table.
 Rows: TypeAlias = Sequence[dict[str, Any]] | pa.Table
@@ -23,6 +24,8 @@ Rows: TypeAlias = Sequence[dict[str, Any]] | pa.Table
 
 # Hears which version scores how many rows together, in whatever thread.
 Told: TypeAlias = Callable[[str, int], None]
+# Of one answer: as text and as Python's numbers they take a hundred bytes each.
+MOST_SCORES = 4_000_000
 # More rows than these are scored beside the event loop, which goes on answering: it may take a second.
 MOST_ROWS_INLINE = 512
 
@@ -37,6 +40,7 @@ class Version:
         self._predictor, self._apart, self._told = model.predictor, apart, told
         self._batcher = Batcher(self._scores, most_rows)
         self._encoder = AnswerEncoder(model.predictor.task)
+        self._most_rows = MOST_SCORES // max(model.predictor.task.outputs, 1)
         self._shown = json.dumps({"name": name, "version": label})
 
     @property
@@ -48,7 +52,12 @@ class Version:
         self.answer(self._scored([{}]), "")
 
     async def score(self, rows: Rows) -> np.ndarray:
-        """The scores of rows, `(rows, ...)`. Raises DataError for what doesn't fit the schema; of JSON, RowsError."""
+        """The scores of rows, `(rows, ...)`.
+
+        Raises DataError for what doesn't fit the schema; of JSON, RowsError; Refusal 413 for more than 4 million.
+        """
+        if len(rows) > self._most_rows:
+            raise _too_many(len(rows), self._most_rows)
         if len(rows) > MOST_ROWS_INLINE:
             return await asyncio.get_running_loop().run_in_executor(self._apart, self._scored, rows)
         return await self._batcher.submit(self._encoded(rows))
@@ -68,3 +77,7 @@ class Version:
         if self._told is not None:
             self._told(self.label, features.rows)
         return self._predictor.scores(features)
+
+
+def _too_many(rows: int, most: int) -> Refusal:
+    return Refusal(413, f"{rows} rows have more than {MOST_SCORES} scores; send at most {most} at a time.")

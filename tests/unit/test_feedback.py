@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def test_a_number_beyond_float64_is_no_label(task: Task) -> None:
         ({"request_id": 5, "label": "red"}, 422, "of 1 to 128 letters"),
         ({"request_id": "\ud800", "label": "red"}, 422, "of 1 to 128 letters"),
         ({"request_id": "i", "row": -1, "label": "red"}, 422, "from 0 to 99999"),
-        ({"request_id": "i", "row": 1.0, "label": "red"}, 422, "from 0 to 99999"),
+        ({"request_id": "i", "row": 1.5, "label": "red"}, 422, "from 0 to 99999"),
         ({"request_id": "i", "row": True, "label": "red"}, 422, "from 0 to 99999"),
         ({"request_id": "i", "rows": 1, "label": "red"}, 422, "'rows': unknown key"),
         ({"feedback": [{}] * (MOST_LABELS + 1)}, 413, "at most 10000"),
@@ -194,6 +195,20 @@ def test_when_no_more_may_wait_none_of_a_body_is_taken_and_it_is_said_when_to_co
             break
     assert statuses == [202] * 10
     assert feedback.writer.counts.dropped_rows == MOST_LABELS
+
+
+def test_a_large_body_is_read_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def read(body: bytes, task: Task, at_s: float) -> Any:
+        threads.append(threading.current_thread().name.partition("_")[0])
+        return labels_of(body, task, at_s)
+
+    monkeypatch.setattr("serving.feedback.labels_of", read)
+    feedback = Feedback(FakeStore(), "demo", "r1", COLOURS)  # type: ignore[arg-type]
+    for spaces in (0, 1 << 20):
+        _take(feedback, b'{"request_id": "i", "label": "red"}' + b" " * spaces)
+    assert threads == ["MainThread", "large-feedback"]
 
 
 def test_a_body_that_is_too_large_is_refused() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from serving.body import MOST_ROWS, rows_of
 from serving.model import Model
 from serving.refusal import Refusal
 from serving.service import Service
+from serving.version import Version
 
 PREDICT = "/v1/demo/predict"
 SCHEMA = Schema(columns=(Column(name="a", kind="number"), Column(name="color", kind="category")))
@@ -180,6 +183,38 @@ def test_a_long_request_id_is_cut_and_an_absent_one_made() -> None:
     assert len(_ask(_service(), "GET", "/nope", x_request_id="x" * 1000)[1]["request_id"]) == 128
     first, second = (_ask(_service(), "GET", "/nope")[1]["request_id"] for _ in range(2))
     assert first and first != second
+
+
+def test_a_large_answer_to_a_small_body_is_written_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    write, threads = Version.answer, []
+
+    def answer(self: Version, scores: np.ndarray, request_id: str) -> str:
+        threads.append(threading.current_thread().name.partition("_")[0])
+        return write(self, scores, request_id)
+
+    monkeypatch.setattr(Version, "answer", answer)
+    for rows in (1, 20_000):
+        response, _ = _ask(_service(), "POST", PREDICT, '{"rows": [' + ",".join(["{}"] * rows) + "]}")
+        assert response.status_code == 200
+    assert threads == ["MainThread", "large-bodies"]
+
+
+def test_rows_of_many_classes_are_bounded_by_their_scores() -> None:
+    fake = Fake(task=replace(TASK, classes=tuple(map(str, range(1_000)))))
+    rows = [{}] * 4_001
+    response, found = _ask(_service(fake), "POST", PREDICT, {"rows": rows})
+    assert response.status_code == 413 and fake.rows == 0
+    assert found["error"] == "4001 rows have more than 4000000 scores; send at most 4000 at a time."
+
+
+def test_a_release_may_end_while_it_is_asked_for() -> None:
+    class Ending:
+        live = property(lambda self: next(seen))
+
+    service = _service()
+    seen = iter([SimpleNamespace(candidate=SimpleNamespace(label="8")), None, None])
+    service._watch = Ending()  # type: ignore[assignment]
+    assert (service.candidate, service.candidate) == ("8", None)
 
 
 def test_warming_up_scores_a_row() -> None:

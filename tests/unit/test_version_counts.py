@@ -84,6 +84,12 @@ def test_what_is_no_number_disagrees_and_is_wrong_as_much_as_anything_can(task: 
     assert VersionCounts.of_labels(task, [np.full_like(sound, np.nan)], [np.array([0, 0])]).loss == 1.0
 
 
+def test_a_stable_version_without_a_score_expects_nothing_and_spoils_no_sum() -> None:
+    stable = np.array([[np.nan, np.nan], [0.9, 0.1]])
+    counts = VersionCounts.of_pairs(TWO, [stable], [two(0.7, 0.7)])
+    assert counts.disagreement == pytest.approx(0.8 / 2)
+
+
 def test_loss_is_the_share_of_wrong_rows_or_the_squared_error_in_target_variances() -> None:
     known = VersionCounts.of_labels(TWO, [two(0.9), two(0.9, 0.2, 0.7)], [np.array([0]), np.array([1, 0, -1])])
     assert (known.labelled, known.labelled_rows, known.loss) == (2, 4, pytest.approx(1 + 1 / 3))
