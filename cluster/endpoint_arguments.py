@@ -63,7 +63,8 @@ def endpoint_arguments(
         "max_batch_size": spec.serve.max_batch_size,
         "deadline_s": spec.serve.deadline_s,
         "tokens": _tokens_at(spec.serve),
-        "log": _log_arguments(spec),
+        "log": None if spec.serve.log.sample == 0 else spec.serve.log.model_dump(),
+        **_private(spec),
         **({"grpc_loopback_only": True} if _is_grpc_bound_to_loopback(spec.serve) else {}),
         **(settled or {}),
     }
@@ -81,11 +82,8 @@ def _tokens_at(serve: ServeSpec) -> dict[str, str] | None:
     return serve.tokens.model_dump(exclude_none=True) if isinstance(serve.tokens, TokensSpec) else None
 
 
-def _log_arguments(spec: Spec) -> dict[str, Any] | None:
-    """What is logged of requests, as a record's JSON says it; None for nothing."""
-    log = spec.serve.log
-    if log.sample == 0:
-        return None
+def _private(spec: Spec) -> dict[str, list[str]]:
+    """The private columns, also where nothing is logged: the endpoint's page shows cells of the others."""
     # A column that is no feature is in no request, and no model knows it.
     private = [name for name in spec.features.private if name not in spec.no_features]
-    return {"sample": log.sample, "every_s": log.every_s, "private": private}
+    return {"private": private} if private else {}

@@ -107,7 +107,7 @@ class DataSpec(Section):
 
 class FeatureSpec(Section):
     type: FeatureType | None = Field(None, description="default: inferred from the data")
-    private: bool = Field(False, description="whether its cells are left out of the endpoint's request log")
+    private: bool = Field(False, description="whether its cells are left out of the endpoint's request log and page")
 
     @model_validator(mode="after")
     def _says_something(self) -> FeatureSpec:

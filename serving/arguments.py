@@ -26,17 +26,16 @@ class TokensAt(BaseModel):
 
 
 class LogArgs(BaseModel):
-    """What of the requests goes to the store: `private` are the columns that don't."""
+    """What of the requests goes to the store."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     sample: float = Field(gt=0, le=1)
     every_s: float = Field(60.0, gt=0)
-    private: Annotated[tuple[Text, ...], Field(strict=False)] = ()
 
 
 class EndpointArgs(BaseModel):
-    """What `serving.app:build` takes."""
+    """What `serving.app:build` takes; `private` are the columns of which no cell is logged or shown."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -61,6 +60,7 @@ class EndpointArgs(BaseModel):
     tokens: TokensAt | None = None
     grpc_loopback_only: bool = False
     log: LogArgs | None = None
+    private: Annotated[tuple[Text, ...], Field(strict=False)] = ()
 
     @property
     def fingerprint(self) -> str:

@@ -20,8 +20,7 @@ _PAGE = {
 
 def with_protocols(document: dict[str, Any], args: EndpointArgs, model: Model) -> dict[str, Any]:
     """The document, whose schemas have a `Row` and an `Error`, with an example row, private cells left out."""
-    private = () if args.log is None else args.log.private
-    example = {name: cell for name, cell in model.example.items() if name not in private}
+    example = {name: cell for name, cell in model.example.items() if name not in args.private}
     schema, task = model.predictor.schema, model.predictor.task
     predict = f"/v1/{args.name}/predict"
     paths = {

@@ -111,8 +111,8 @@ class Service:
         return None if self._watch is None else self._watch.live
 
     def _version(self, label: str, model: Model) -> Version:
-        if self._log is not None and self._args.log is not None:
-            self._log.learn(label, model.predictor.schema, model.predictor.task, self._args.log.private)
+        if self._log is not None:
+            self._log.learn(label, model.predictor.schema, model.predictor.task, self._args.private)
         return Version(self._args.name, label, model, self._args.max_batch_size, self.apart, self._told)
 
     async def answer(self, request: Request) -> Response:

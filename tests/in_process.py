@@ -51,7 +51,8 @@ def endpoint(folder: Path, target: str) -> Iterator[Endpoint]:
         digest=written.digest,
         store_uri=store.uri,
         tokens=TokensAt(env="TOKENS"),
-        log=LogArgs(sample=1.0, private=("town",)),
+        log=LogArgs(sample=1.0),
+        private=("town",),
     )
     log = RequestLog(store, args.name, "r", sample=1.0, every_s=60)
     feedback = Feedback(store, args.name, "r", model.predictor.task)

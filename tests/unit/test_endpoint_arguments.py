@@ -23,13 +23,14 @@ def test_a_log_goes_to_the_specs_store_without_what_is_private() -> None:
     arguments = _arguments(serve={"log": {"sample": 1}}, features=features)
     found = EndpointArgs.model_validate(json.loads(json.dumps(arguments)))
     # `id` is a key and no feature: no request has it.
-    assert found.log == LogArgs(sample=1.0, every_s=60.0, private=("age", "mail"))
+    assert (found.log, found.private) == (LogArgs(sample=1.0, every_s=60.0), ("age", "mail"))
     assert json.loads(json.dumps(arguments)) == arguments
 
 
-def test_without_a_log_a_private_mark_changes_no_argument_and_so_replaces_no_replica() -> None:
-    assert _arguments()["log"] is None
-    assert _arguments(features={"mail": {"private": True}}) == _arguments()
+def test_without_a_log_private_columns_are_told_for_the_endpoints_page() -> None:
+    arguments = _arguments(features={"mail": {"private": True}})
+    assert arguments["log"] is None
+    assert EndpointArgs.model_validate(arguments).private == ("mail",)
 
 
 def test_replicas_keep_grpc_to_this_machine_where_the_spec_does() -> None:
