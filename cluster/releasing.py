@@ -79,6 +79,8 @@ class Standing:
                 f"labels    of {report.stable.labelled:,} requests to the stable version, "
                 f"{report.candidate.labelled:,} to the candidate"
             )
+        if report.failures:
+            lines.append(f"failed    {len(report.failures):,} replicas to load the candidate: {report.failures[0]}")
         if release.state == "on":
             lines.append(f"judge     {self.decision.decision.replace('_', ' ')}: {self.decision.reason}")
         return lines
@@ -137,7 +139,8 @@ def _begun(store: Store, spec: Spec, served: Served, champion: ServedModel, *, s
     settle(store, spec.name, served.version)
     there = find_release(store, spec.name)
     if there is not None and there.state == "on" and there.candidate.digest == champion.digest:
-        return change(store, spec.name, share=share, shadow=shadow)
+        is_so = (there.share, there.shadow) == (share, shadow)  # and what its stage has shown goes on counting
+        return there if is_so else change(store, spec.name, share=share, shadow=shadow)
     begun = Release(
         id=uuid.uuid4().hex[:12],
         name=spec.name,

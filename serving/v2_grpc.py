@@ -41,8 +41,8 @@ _STATUSES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 _MOST_ID = 128
-# Details travel in a header, and clients refuse headers over 8 KB.
-_MOST_DETAILS = 4_000
+# Details travel in a header, in which a byte may take three, and clients refuse headers over 8 KB.
+_MOST_DETAILS = 2_000
 Call = Callable[[Any, str], Awaitable[Any]]
 
 
@@ -91,7 +91,7 @@ class V2Grpc:
         except Refusal as found:
             message, refusal = getattr(messages, f"{method}Response")(), found
             context.set_code(_STATUSES.get(refusal.status, grpc.StatusCode.INVALID_ARGUMENT))
-            context.set_details(refusal.error[:_MOST_DETAILS])
+            context.set_details(refusal.error.encode(errors="replace")[:_MOST_DETAILS].decode(errors="ignore"))
         self._answered(200 if refusal is None else refusal.status, time.perf_counter() - started_s)
         return message
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from cluster.endpoint_arguments import ServedModel
-from cluster.releasing import Served, begin_release, promote, roll_back
+from cluster.releasing import Served, Standing, begin_release, promote, roll_back
 from raymill.console import Console
 from raymill.errors import DataError, ResourceError, TrackerError
+from raymill.judge import Hold
 from raymill.registry import Version
-from raymill.release import find_release, settle
+from raymill.release import Candidate, Release, find_release, now, settle
 from raymill.release_report import ReleaseReport
 from raymill.spec import Spec
 from raymill.store import Store
@@ -74,6 +75,24 @@ def test_the_same_champion_again_moves_the_share(spec: Spec, console: Console, r
     first = begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
     second = begin_release(spec, SERVED, CHAMPION, console, share=0.5, shadow=False)
     assert (first.id, second.share, second.stage) == (second.id, 0.5, 2)
+
+
+def test_the_same_share_again_begins_nothing_anew(
+    spec: Spec, console: Console, registry: type[FakeRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
+    monkeypatch.setattr("raymill.release.now", lambda: "2030-01-01T00:00:00+00:00")
+    assert begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False) == first
+    assert find_release(Store(spec.store), "far") == first
+
+
+def test_replicas_that_could_not_load_the_candidate_are_said() -> None:
+    candidate = Candidate(version="3", bundle_uri="s3://b", digest="d")
+    fields = {"share": 0.1, "shadow": False, "begun": now(), "changed": now()}
+    begun = Release(id="r", name="far", stable="2", candidate=candidate, **fields)
+    report = ReleaseReport(replicas=2, failures=("The bundle is gone.",))
+    lines = Standing(release=begun, report=report, decision=Hold(reason="not yet")).lines()
+    assert "failed    1 replicas to load the candidate: The bundle is gone." in lines
 
 
 def test_a_release_beside_a_version_that_was_replaced_makes_room(

@@ -15,7 +15,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, InferResult, service_pb2
 from tritonclient.utils import InferenceServerException
 
-from raymill.schema import Schema
+from raymill.schema import Column, Schema
 from raymill.task import Task
 from serving.grpc_guard import GrpcGuard
 from serving.open_inference import ModelMetadataResponse, add_service
@@ -236,6 +236,12 @@ def test_messages_that_contradict_themselves_are_refused(connect: Connect, chang
     client, request = connect(ALL_KINDS), contents(**TYPED)
     change(request)
     assert refusal(lambda: client._client_stub.ModelInfer(request)) == ("INVALID_ARGUMENT", said)
+
+
+def test_a_refusal_that_names_many_columns_of_any_script_arrives(connect: Connect) -> None:
+    wide = Schema(columns=tuple(Column(name="列" * 10 + str(place), kind="number") for place in range(200)))
+    status, said = refusal(lambda: connect(wide).infer("demo", tensors(AB)))
+    assert status == "INVALID_ARGUMENT" and said.startswith("Input 'a': no feature; the model takes 列")
 
 
 def test_all_but_health_asks_for_a_token(connect: Connect) -> None:
