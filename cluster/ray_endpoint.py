@@ -65,7 +65,7 @@ def address(spec: Spec, api: KubernetesApi) -> str:
 
 def serve_model(spec: Spec, model: ServedModel, api: KubernetesApi, overlay: Overlay, console: Console) -> str:
     """Serves a version as a RayService and returns its address. Raises what `serve` and `endpoint_objects` raise."""
-    objects = endpoint_objects(spec, model, overlay.template)
+    objects = endpoint_objects(spec, model, overlay.template, overlay.settings.gateway_class)
     url = serve(spec, objects, api, overlay.settings.wait_s, console)
     grpc = f"{grpc_service_name(spec.name)}.{api.namespace}:{GRPC_PORT}"
     by_grpc = "" if spec.serve.grpc_port is None else f", and by gRPC at {grpc}"

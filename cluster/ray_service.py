@@ -30,13 +30,15 @@ _HEALTH = "/-/healthz"
 _TOKENS_FOLDER, _TOKENS_KEY = "/etc/raymill/tokens", "tokens"
 
 
-def endpoint_objects(spec: Spec, model: ServedModel, template: RayTemplate) -> list[dict[str, Any]]:
+def endpoint_objects(
+    spec: Spec, model: ServedModel, template: RayTemplate, gateway_class: str = ""
+) -> list[dict[str, Any]]:
     """The RayService, and where the spec asks for gRPC the Service that leads there. Raises what `ray_service` does."""
     beside = [grpc_service(spec.name, template.namespace)] if _speaks_grpc(spec) else []
-    return [ray_service(spec, model, template), *beside]
+    return [ray_service(spec, model, template, gateway_class), *beside]
 
 
-def ray_service(spec: Spec, model: ServedModel, template: RayTemplate) -> dict[str, Any]:
+def ray_service(spec: Spec, model: ServedModel, template: RayTemplate, gateway_class: str = "") -> dict[str, Any]:
     """The object. Raises SpecError for an endpoint of which it isn't said who may ask it.
 
     Raises ResourceError where the pods that may come can't hold the replicas.
@@ -62,7 +64,7 @@ def ray_service(spec: Spec, model: ServedModel, template: RayTemplate) -> dict[s
         "metadata": {"name": name, "namespace": template.namespace, "labels": own},
         "spec": {
             "serveConfigV2": _serve_config(spec, arguments),
-            "upgradeStrategy": {"type": "NewCluster"},
+            "upgradeStrategy": _upgrade_strategy(gateway_class),
             "excludeHeadPodFromServeSvc": False,
             "rayClusterConfig": _cluster(spec, template, group),
         },
@@ -120,6 +122,14 @@ def _serve_config(spec: Spec, arguments: dict[str, Any]) -> str:
         ],
     }
     return yaml.safe_dump(config, sort_keys=False)
+
+
+def _upgrade_strategy(gateway_class: str) -> dict[str, Any]:
+    """How another cluster takes over: at once, or by tenths through a Gateway that KubeRay makes, and back likewise."""
+    if not gateway_class:
+        return {"type": "NewCluster"}
+    options = {"gatewayClassName": gateway_class, "stepSizePercent": 10, "intervalSeconds": 10, "maxSurgePercent": 100}
+    return {"type": "NewClusterWithIncrementalUpgrade", "clusterUpgradeOptions": options}
 
 
 def _cluster(spec: Spec, template: RayTemplate, group: WorkerGroup) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def job_options(arguments: argparse.Namespace, command: str) -> list[str]:
 def _objects(spec: Spec, arguments: argparse.Namespace, overlay: Overlay, console: Console) -> list[dict[str, Any]]:
     if arguments.service:
         say_all(service_remarks(spec, overlay.template), console)
-        return endpoint_objects(spec, _champion(spec), overlay.template)
+        return endpoint_objects(spec, _champion(spec), overlay.template, overlay.settings.gateway_class)
     command = arguments.job or "run"
     if arguments.schedule is not None:
         if command == "run":

@@ -27,7 +27,7 @@ def render(way: str, example: str, objects: Sequence[dict[str, Any]], place: str
     spec, overlay = _spec(example), Overlay.of(objects, place)
     match way:
         case "service":
-            return endpoint_objects(spec, _MODEL, overlay.template)
+            return endpoint_objects(spec, _MODEL, overlay.template, overlay.settings.gateway_class)
         case "schedule":
             return schedule_objects(spec, "run", [], "0 3 * * *", overlay.template, overlay.settings)
         case "predict":

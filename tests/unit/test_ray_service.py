@@ -192,3 +192,15 @@ def test_replicas_that_the_pods_could_never_hold_are_refused() -> None:
         rendered(cpus=6)
     with pytest.raises(ResourceError, match="9 replicas ask for 4 CPUs"):
         rendered(cpus=4, replicas={"min": 1, "max": 9})
+
+
+def test_with_a_class_of_gateways_other_pods_take_over_by_tenths() -> None:
+    assert rendered()["spec"]["upgradeStrategy"] == {"type": "NewCluster"}
+    (service,) = endpoint_objects(spec_in_a_bucket(), MODEL, template(), "istio")
+    strategy = service["spec"]["upgradeStrategy"]
+    assert strategy["type"] == "NewClusterWithIncrementalUpgrade"
+    options = strategy["clusterUpgradeOptions"]
+    assert options["gatewayClassName"] == "istio"
+    # What KubeRay refuses otherwise: steps within the surge, and clusters that are scaled.
+    assert 0 < options["stepSizePercent"] <= options["maxSurgePercent"] and options["intervalSeconds"] > 0
+    assert service["spec"]["rayClusterConfig"]["enableInTreeAutoscaling"] is True
