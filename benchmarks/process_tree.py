@@ -2,7 +2,7 @@
 
 Memory is each process's proportional share (PSS), so that the object store and what forks share count once: the heap
 is its anonymous pages, the store the shared ones; pages of files are counted apart, since the kernel drops or writes
-them when it needs room.
+them when it needs room. The processes that every Ray session has, whatever runs in it, are counted apart as well.
 """
 
 from __future__ import annotations
@@ -16,22 +16,31 @@ from pathlib import Path
 import psutil
 
 _EVERY_S = 0.2
+# Of a session, and of Ray Data whoever uses it, by what is in their command lines.
+_OF_RAY = ("/ray/core/src/", "/ray/dashboard/", "/ray/_private/", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+_OF_RAY_DATA = ("ray::_StatsActor", "ray::_AutoscalingCoordinatorActor")
 
 
 @dataclass(slots=True, kw_only=True)
 class Peak:
-    """The highest sums over a tree's processes so far, in bytes; `largest` is the heap of one process."""
+    """The highest sums over a tree's processes so far, in bytes; `largest` is the heap of one process.
+
+    `heap` is that of the driver and of workers, `ray_heap` that of Ray's own processes.
+    """
 
     heap: int = 0
+    ray_heap: int = 0
     store: int = 0
     files: int = 0
     largest: int = 0
 
     def see(self) -> None:
         """Takes one sample of this process's tree."""
-        shares = [_shares(process.pid) for process in _tree()]
-        heaps, stores, files = zip(*shares, strict=True)
-        self.heap, self.store = max(self.heap, sum(heaps)), max(self.store, sum(stores))
+        tree = _tree()
+        heaps, stores, files = zip(*(_shares(process.pid) for process in tree), strict=True)
+        rays = sum(heap for process, heap in zip(tree, heaps, strict=True) if _is_rays(process))
+        self.heap, self.ray_heap = max(self.heap, sum(heaps) - rays), max(self.ray_heap, rays)
+        self.store = max(self.store, sum(stores))
         self.files = max(self.files, sum(files))
         self.largest = max(self.largest, *heaps)
 
@@ -68,6 +77,14 @@ def cpu_seconds() -> float:
 def _tree() -> list[psutil.Process]:
     own = psutil.Process()
     return [own, *own.children(recursive=True)]
+
+
+def _is_rays(process: psutil.Process) -> bool:
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
+    return any(part in command for part in (*_OF_RAY, *_OF_RAY_DATA))
 
 
 def _shares(pid: int) -> tuple[int, int, int]:

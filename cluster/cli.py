@@ -120,7 +120,7 @@ def _release_action(arguments: argparse.Namespace, console: Console, output: Out
 
         require(spec)
         with _session(spec, arguments, console, needs_serve=True):
-            return {"endpoint": _job("cluster.releasing:promote")(spec, console).url}
+            return {"endpoint": _job("cluster.releasing:promote")(spec, console)}
     if arguments.action == "rollback":
         return {"release": _job("cluster.releasing:roll_back")(spec, console).model_dump(mode="json")}
     standing = _job("cluster.releasing:Standing").of(spec)
@@ -297,6 +297,8 @@ def _command(arguments: argparse.Namespace) -> Command:
     """What carries a command out: here, or on the cluster that it names."""
     if arguments.command in SUBMITTED and arguments.on is not None:
         return _late("cluster.on_kubernetes:submit") if arguments.on == KUBERNETES else remote.submit
+    if arguments.command == "release" and arguments.action == "promote" and arguments.on is not None:
+        return _late("cluster.kubernetes_release:promote_candidate")  # only what is promoted is deployed
     return _COMMANDS[arguments.command]
 
 

@@ -25,6 +25,7 @@ from cluster.stopping import waiting_for_interrupt
 from cluster.waiting import waiting
 from raymill.console import Console
 from raymill.errors import DataError, MachineError, RaymillError, ResourceError
+from raymill.release import end_overtaken
 from raymill.spec import Spec
 from raymill.store import Store
 
@@ -97,6 +98,7 @@ def deploy_version(
     except RaymillError as cause:
         raise _undone(args, cause, before, there) from cause
     _record(args, endpoint).write(store)
+    end_overtaken(store, spec.name, version)
     by_grpc = "" if spec.serve.grpc_port is None else f", and by gRPC on port {spec.serve.grpc_port}"
     console.say(f"{spec.name} version {version} is served at {url}{by_grpc}")
     if said := remark(spec.serve):
@@ -183,13 +185,13 @@ def _run(args: dict[str, Any]) -> None:
 
 
 def _wait_until_public(args: dict[str, Any], endpoint: Endpoint, front: Front) -> None:
-    """Waits for several answers in a row by that version, because the proxy knows old replicas for a moment longer.
+    """Waits for several answers in a row by such replicas, because the proxy knows old replicas for a moment longer.
 
     Serve calls a change done only when the old replicas have drained, half a minute later. Raises what kept the
     replicas or the proxy from starting.
     """
     deadline_s, same, why = time.monotonic() + _PUBLIC_WITHIN_S, 0, ""
-    wanted = {"name": args["name"], "version": args["version"], "id": args["endpoint_id"]}
+    wanted = {"name": args["name"], "id": args["endpoint_id"], "configuration": args["configuration"]}
     while time.monotonic() < deadline_s:
         health = health_of(endpoint.url, endpoint.certificate)
         same = same + 1 if health is not None and wanted.items() <= health.items() else 0

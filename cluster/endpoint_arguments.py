@@ -5,13 +5,19 @@ The application is named by string only. Ray is not needed here.
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.loopback import is_loopback
 from raymill.safety_spec import TokensSpec
 from raymill.spec import ServeSpec, Spec
 from raymill.store import Store
+
+if TYPE_CHECKING:
+    from raymill.registry import Version
 
 APPLICATION = "serving.app:build"
 
@@ -25,10 +31,21 @@ class ServedModel:
     digest: str
     run_id: str | None = None
 
+    @classmethod
+    def of(cls, version: Version) -> ServedModel:
+        return cls(
+            version=str(version.number), bundle_uri=version.bundle_uri, digest=version.digest, run_id=version.run_id
+        )
 
-def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict[str, Any]:
-    """What `serving.app:build` takes to serve a model under the spec's name."""
-    return {
+
+def endpoint_arguments(
+    spec: Spec, model: ServedModel, endpoint_id: str, settled: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What `serving.app:build` takes to serve a model under the spec's name; `settled` is what a place says otherwise.
+
+    `configuration` tells replicas with other arguments apart from the outside, also those of one version.
+    """
+    arguments = {
         "name": spec.name,
         "version": model.version,
         "bundle_uri": model.bundle_uri,
@@ -48,7 +65,10 @@ def endpoint_arguments(spec: Spec, model: ServedModel, endpoint_id: str) -> dict
         "tokens": _tokens_at(spec.serve),
         "log": _log_arguments(spec),
         **({"grpc_loopback_only": True} if _is_grpc_bound_to_loopback(spec.serve) else {}),
+        **(settled or {}),
     }
+    content = json.dumps(arguments, sort_keys=True)
+    return arguments | {"configuration": hashlib.sha256(content.encode()).hexdigest()[:16]}
 
 
 def _is_grpc_bound_to_loopback(serve: ServeSpec) -> bool:

@@ -119,6 +119,7 @@ def _add_release(commands: Any) -> None:
         action.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
         action.add_argument("--json", action="store_true", help="one JSON object on stdout")
         action.add_argument("--debug", action="store_true", help="Ray's own logs, and tracebacks")
+        action.add_argument("--on", choices=[KUBERNETES], help="of an endpoint in Kubernetes; default: here")
 
 
 def _add_reading(commands: Any) -> None:

@@ -1,4 +1,4 @@
-"""What an overlay settles for all jobs: its ConfigMap `raymill-jobs`, whose texts are read strictly, once."""
+"""What an overlay settles for jobs and endpoints: its ConfigMap `raymill-jobs`, whose texts are read strictly, once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _Name = r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$"
 
 
 class JobSettings(BaseModel):
-    """How long jobs may take, wait and stay, where they queue, and as whom scheduled ones act."""
+    """How long jobs may take, wait and stay, where they queue, and as whom scheduled ones act.
+
+    `gateway_class` is that of the Gateways which bring requests to other pods of an endpoint step by step; none if "".
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -32,6 +35,7 @@ class JobSettings(BaseModel):
     wait_s: Annotated[_Seconds, Field(gt=0)]
     queue: str = Field(pattern=rf"{_Name}|^$")
     launcher_service_account: str = Field(pattern=_Name)
+    gateway_class: str = Field(pattern=rf"{_Name}|^$")
 
     @classmethod
     def of(cls, config_map: Mapping[str, Any], place: str) -> JobSettings:

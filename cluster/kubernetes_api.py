@@ -26,6 +26,7 @@ _PATHS = {
     "RayCluster": ("/apis/ray.io/v1", "rayclusters"),
     "RayJob": ("/apis/ray.io/v1", "rayjobs"),
     "RayService": ("/apis/ray.io/v1", "rayservices"),
+    "Service": ("/api/v1", "services"),
     "Workload": ("/apis/kueue.x-k8s.io/v1beta2", "workloads"),
 }
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

@@ -16,6 +16,11 @@ from raymill.spec import ServeSpec
 GRPC_SERVICE = "serving.open_inference:add_service"
 
 
+def grpc_options(port: int) -> dict[str, Any]:
+    """How Serve speaks gRPC: without reflection, which would answer before a token is asked for."""
+    return {"port": port, "grpc_servicer_functions": [GRPC_SERVICE], "enable_reflection": False}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
     host: str
@@ -49,13 +54,8 @@ class Listening:
         return {"host": self.host, "port": self.port, "keep_alive_timeout_s": KEEP_ALIVE_S, **files}
 
     def grpc_options(self) -> dict[str, Any] | None:
-        """The fields of Serve's gRPCOptions, which listens to the same host; None for no gRPC.
-
-        Without reflection, which would answer before a token is asked for.
-        """
-        if self.grpc_port is None:
-            return None
-        return {"port": self.grpc_port, "grpc_servicer_functions": [GRPC_SERVICE], "enable_reflection": False}
+        """The fields of Serve's gRPCOptions, which listens to the same host; None for no gRPC."""
+        return None if self.grpc_port is None else grpc_options(self.grpc_port)
 
     def __str__(self) -> str:
         grpc = f", gRPC on {self.grpc_port}" if self.grpc_port else ""

@@ -7,6 +7,7 @@ import hashlib
 PART_OF = "app.kubernetes.io/part-of=raymill"  # a selector of all that is ours
 SPEC = "raymill/spec"  # labels
 COMMAND = "raymill/command"
+COMPONENT = "app.kubernetes.io/component"
 JOB_ID = "raymill/job-id"  # an annotation: ids are longer than labels may be
 _MOST_JOB = 47  # of a RayJob, whose cluster's name is six longer; Kubernetes takes 63
 _MOST_ENDPOINT = 40  # of a RayService: KubeRay cuts the name of its service at 50, and that ends in `-serve-svc`
@@ -18,7 +19,7 @@ def labels(component: str, spec_name: str) -> dict[str, str]:
     return {
         "app.kubernetes.io/part-of": "raymill",
         "app.kubernetes.io/name": f"raymill-{component}",
-        "app.kubernetes.io/component": component,
+        COMPONENT: component,
         SPEC: spec_name,
     }
 
@@ -36,6 +37,11 @@ def endpoint_name(spec_name: str) -> str:
 def service_name(spec_name: str) -> str:
     """The Service that KubeRay puts before an endpoint."""
     return f"{endpoint_name(spec_name)}-serve-svc"
+
+
+def grpc_service_name(spec_name: str) -> str:
+    """The Service by which gRPC reaches an endpoint."""
+    return f"{endpoint_name(spec_name)}-grpc"
 
 
 def tokens_name(spec_name: str) -> str:

@@ -9,22 +9,24 @@ from typing import Any
 from cluster.endpoint_arguments import ServedModel
 from cluster.exposure import require_guard_in_kubernetes
 from cluster.kubernetes_api import KubernetesApi
-from cluster.object_names import endpoint_name, service_name
+from cluster.kubernetes_release import release_champion, require_releasable
+from cluster.object_names import service_name
 from cluster.output import Output
 from cluster.overlay import Overlay
 from cluster.preflight import require_remote, require_store
-from cluster.ray_endpoint import serve
+from cluster.ray_endpoint import serve_model, take_down
 from cluster.ray_job import JobOrder
 from cluster.ray_job import remarks as job_remarks
 from cluster.ray_job_submission import RayJobSubmission
 from cluster.ray_jobs import RayJobs
-from cluster.ray_service import PORT, ray_service
+from cluster.ray_service import PORT
 from cluster.ray_service import remarks as service_remarks
 from cluster.remote import places, watch, written
 from cluster.rendering import job_options, say_all
 from raymill.console import Console
 from raymill.errors import ResourceError
 from raymill.job_record import new_id
+from raymill.registry import Version
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
 
@@ -42,14 +44,25 @@ def submit(arguments: argparse.Namespace, console: Console, output: Output) -> d
     api = KubernetesApi.connect()
     if arguments.command == "undeploy":
         return _undeploy(spec, api, console)
+    if _releases(arguments):
+        require_releasable(spec, api)
     jobs = RayJobs(api, console.say)
     overlay = jobs.overlay()
     for uri in written(spec, arguments):
         require_store(uri, console)
     report = _run(spec, arguments, jobs, overlay, console)
-    if _serves(arguments):
-        report |= {"job": arguments.command, "endpoint": _endpoint(spec, report.get("champion"), api, overlay, console)}
-    return report
+    if not _serves(arguments):
+        return report
+    champion = _model(report.get("champion"))
+    if _releases(arguments):
+        release = release_champion(spec, champion, arguments, api, overlay, console)
+        return report | {"job": arguments.command, "release": release.model_dump(mode="json")}
+    return report | {"job": arguments.command, "endpoint": _endpoint(spec, champion, api, overlay, console)}
+
+
+def _releases(arguments: argparse.Namespace) -> bool:
+    """Whether it is a deploy beside the version that is served."""
+    return arguments.command == "deploy" and (arguments.canary, arguments.shadow) != (None, None)
 
 
 def _serves(arguments: argparse.Namespace) -> bool:
@@ -57,10 +70,7 @@ def _serves(arguments: argparse.Namespace) -> bool:
 
 
 def _undeploy(spec: Spec, api: KubernetesApi, console: Console) -> dict[str, Any]:
-    name = endpoint_name(spec.name)
-    if api.get("RayService", name) is None:
-        raise ResourceError(f"There is no endpoint {name} in the namespace {api.namespace}.", "There is nothing to do.")
-    api.delete("RayService", name)
+    take_down(spec, api)
     console.say(f"{spec.name} is no longer served in Kubernetes")
     return {"endpoint": None}
 
@@ -71,29 +81,29 @@ def _run(
     """The job of a command; of deploy the last step before it, since only the cluster reaches the tracker."""
     command = "promote" if arguments.command == "deploy" else arguments.command
     id = new_id(spec.name, command, datetime.now(UTC))
-    order = JobOrder(spec=spec, command=command, options=job_options(arguments, command), id=id)
+    # What a deploy has of its own is no option of the step before it.
+    chosen = [] if arguments.command == "deploy" else job_options(arguments, command)
+    order = JobOrder(spec=spec, command=command, options=chosen, id=id)
     say_all(job_remarks(order, overlay.settings), console)
     jobs.submit(order, overlay)
     console.say(f"submitted {id} to Kubernetes, as the RayJob {order.name} in {jobs.api.namespace}")
     return watch(RayJobSubmission(api=jobs, id=id), spec, command, console)
 
 
+def _model(champion: dict[str, Any] | None) -> ServedModel | None:
+    """The champion that a job has reported."""
+    return None if champion is None else ServedModel.of(Version(**champion))
+
+
 def _endpoint(
-    spec: Spec, champion: dict[str, Any] | None, api: KubernetesApi, overlay: Overlay, console: Console
+    spec: Spec, champion: ServedModel | None, api: KubernetesApi, overlay: Overlay, console: Console
 ) -> str | None:
     """The address of the champion's endpoint; None where there is no champion."""
     if champion is None:
         console.say("no endpoint: the gate has promoted no version")
         return None
-    model = ServedModel(
-        version=str(champion["number"]),
-        bundle_uri=champion["bundle_uri"],
-        digest=champion["digest"],
-        run_id=champion["run_id"],
-    )
     say_all(service_remarks(spec, overlay.template), console)
-    url = serve(spec, ray_service(spec, model, overlay.template), api, overlay.settings.wait_s, console)
-    console.say(f"{spec.name} version {model.version} is served in Kubernetes at {url}")
+    url = serve_model(spec, champion, api, overlay, console)
     console.say(f"next:     kubectl -n {api.namespace} port-forward service/{service_name(spec.name)} {PORT}")
     return url
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.endpoint_arguments import ServedModel
+from cluster.grpc_service import GRPC_PORT
 from cluster.kubernetes_api import KubernetesApi
-from cluster.object_names import endpoint_name, service_name
+from cluster.object_names import endpoint_name, grpc_service_name, service_name
+from cluster.overlay import Overlay
+from cluster.owned import owned
 from cluster.pod_status import in_the_way_of
-from cluster.ray_service import PORT
+from cluster.ray_service import PORT, endpoint_objects
 from cluster.serve_failure import cause_of
 from raymill.console import Console
-from raymill.errors import MachineError
+from raymill.errors import MachineError, ResourceError
 from raymill.spec import Spec
 
 _POLL_S = 2.0
@@ -53,18 +58,44 @@ def cluster_of(service: Mapping[str, Any]) -> str | None:
     return _coming(status).get("rayClusterName") or (status.get("activeServiceStatus") or {}).get("rayClusterName")
 
 
-def serve(spec: Spec, service: Mapping[str, Any], api: KubernetesApi, within_s: float, console: Console) -> str:
-    """Applies a RayService and returns its address in the cluster when it is ready.
+def address(spec: Spec, api: KubernetesApi) -> str:
+    """Where an endpoint answers, as pods of the cluster call it."""
+    return f"http://{service_name(spec.name)}.{api.namespace}:{PORT}{spec.serve.route.rstrip('/')}"
+
+
+def serve_model(spec: Spec, model: ServedModel, api: KubernetesApi, overlay: Overlay, console: Console) -> str:
+    """Serves a version as a RayService and returns its address. Raises what `serve` and `endpoint_objects` raise."""
+    objects = endpoint_objects(spec, model, overlay.template, overlay.settings.gateway_class)
+    url = serve(spec, objects, api, overlay.settings.wait_s, console)
+    grpc = f"{grpc_service_name(spec.name)}.{api.namespace}:{GRPC_PORT}"
+    by_grpc = "" if spec.serve.grpc_port is None else f", and by gRPC at {grpc}"
+    console.say(f"{spec.name} version {model.version} is served in Kubernetes at {url}{by_grpc}")
+    return url
+
+
+def take_down(spec: Spec, api: KubernetesApi) -> None:
+    """Removes an endpoint. Raises ResourceError where there is none."""
+    name = endpoint_name(spec.name)
+    if api.get("RayService", name) is None:
+        raise ResourceError(f"There is no endpoint {name} in the namespace {api.namespace}.", "There is nothing to do.")
+    api.delete("RayService", name)
+    _remove_grpc(spec, api)
+
+
+def serve(
+    spec: Spec, objects: Sequence[Mapping[str, Any]], api: KubernetesApi, within_s: float, console: Console
+) -> str:
+    """Applies an endpoint's objects, the RayService first, and returns its address in the cluster when it is ready.
 
     Raises MachineError where it isn't in so many seconds, and what kept its replicas from starting.
     """
-    api.apply(service)
+    made = _applied(spec, objects, api)
     deadline_s, said = time.monotonic() + within_s, ""
     while True:
-        found = api.get("RayService", endpoint_name(spec.name)) or service
+        found = api.get("RayService", endpoint_name(spec.name)) or made
         now = progress(found, spec.name)
         if now.ready:
-            return f"http://{service_name(spec.name)}.{api.namespace}:{PORT}{spec.serve.route.rstrip('/')}"
+            return address(spec, api)
         if now.failure:
             raise cause_of(now.failure)
         waits_for = _first(map(in_the_way_of, _pods(found, api))) or now.waits_for
@@ -77,6 +108,23 @@ def serve(spec: Spec, service: Mapping[str, Any], api: KubernetesApi, within_s: 
                 f"It goes on by itself: `kubectl -n {api.namespace} describe rayservice {endpoint_name(spec.name)}`.",
             )
         time.sleep(_POLL_S)
+
+
+def _applied(spec: Spec, objects: Sequence[Mapping[str, Any]], api: KubernetesApi) -> dict[str, Any]:
+    """The RayService that was made; what is beside it goes with it."""
+    service, *beside = objects
+    made = api.apply(service)
+    for each in beside:
+        api.apply(owned(each, by=made))
+    if not beside:
+        _remove_grpc(spec, api)
+    return made
+
+
+def _remove_grpc(spec: Spec, api: KubernetesApi) -> None:
+    """Removes the Service that an earlier deploy has made for gRPC, or that was rendered; absent is fine."""
+    with contextlib.suppress(ResourceError):  # who may not remove Services could not make one
+        api.delete("Service", grpc_service_name(spec.name))
 
 
 def _pods(service: Mapping[str, Any], api: KubernetesApi) -> list[dict[str, Any]]:

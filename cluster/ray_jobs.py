@@ -16,6 +16,7 @@ from cluster.jobs_api import Job
 from cluster.kubernetes_api import KubernetesApi
 from cluster.object_names import PART_OF, SPEC, job_name
 from cluster.overlay import Overlay
+from cluster.owned import owned
 from cluster.pod_status import has_started
 from cluster.ray_job import JobOrder, job_objects
 from cluster.ray_job_status import cluster_of, job_of, newest_submitter, quota_of, what_it_waits_for
@@ -61,12 +62,11 @@ class RayJobs:
         files, ray_job = job_objects(order, overlay.template, overlay.settings)
         self.api.apply(files)
         try:
-            made = self.api.apply(ray_job)["metadata"]
+            made = self.api.apply(ray_job)
         except RaymillError:
             self.api.delete("ConfigMap", order.name)
             raise
-        owner = {"apiVersion": ray_job["apiVersion"], "kind": "RayJob", "name": made["name"], "uid": made["uid"]}
-        self.api.apply(files | {"metadata": files["metadata"] | {"ownerReferences": [owner]}})
+        self.api.apply(owned(files, by=made))
         self._forget_old(order.spec.name)
 
     def ray_job(self, id: str) -> dict[str, Any] | None:

@@ -14,7 +14,9 @@ import yaml
 
 from cluster.endpoint_arguments import APPLICATION, ServedModel, endpoint_arguments
 from cluster.exposure import require_guard_in_kubernetes
-from cluster.object_names import SPEC, endpoint_name, labels, tokens_name
+from cluster.grpc_service import GRPC_PORT, PORT_NAME, grpc_service
+from cluster.listening import grpc_options
+from cluster.object_names import COMPONENT, SPEC, endpoint_name, grpc_service_name, labels, tokens_name
 from cluster.preflight import Ask
 from cluster.ray_template import RayTemplate
 from cluster.session import KEEP_ALIVE_S, serve_settings
@@ -25,11 +27,18 @@ from raymill.spec import ReplicasSpec, Spec
 PORT = 8000
 _LEAST_REPLICAS, _LEAST_PODS = 2, 2
 _HEALTH = "/-/healthz"
-_COMPONENT = "app.kubernetes.io/component"
 _TOKENS_FOLDER, _TOKENS_KEY = "/etc/raymill/tokens", "tokens"
 
 
-def ray_service(spec: Spec, model: ServedModel, template: RayTemplate) -> dict[str, Any]:
+def endpoint_objects(
+    spec: Spec, model: ServedModel, template: RayTemplate, gateway_class: str = ""
+) -> list[dict[str, Any]]:
+    """The RayService, and where the spec asks for gRPC the Service that leads there. Raises what `ray_service` does."""
+    beside = [grpc_service(spec.name, template.namespace)] if _speaks_grpc(spec) else []
+    return [ray_service(spec, model, template, gateway_class), *beside]
+
+
+def ray_service(spec: Spec, model: ServedModel, template: RayTemplate, gateway_class: str = "") -> dict[str, Any]:
     """The object. Raises SpecError for an endpoint of which it isn't said who may ask it.
 
     Raises ResourceError where the pods that may come can't hold the replicas.
@@ -41,19 +50,21 @@ def ray_service(spec: Spec, model: ServedModel, template: RayTemplate) -> dict[s
     replicas = Ask(what="replica", cpus=spec.serve.cpus, count=most)
     require_room([group], template.head_resources, [replicas], template.place)
     endpoint_id = hashlib.sha256(f"{template.namespace}/{name}".encode()).hexdigest()[:12]
-    arguments = endpoint_arguments(spec, model, endpoint_id) | {
+    settled = {
         "min_replicas": least,
         "max_replicas": most,
         "max_replicas_per_node": per_pod,
         "tokens": {"file": f"{_TOKENS_FOLDER}/{_TOKENS_KEY}"} if _takes_tokens(spec) else None,
+        "grpc_loopback_only": False,  # serve.host is that of an endpoint elsewhere
     }
+    arguments = endpoint_arguments(spec, model, endpoint_id, settled)
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
         "metadata": {"name": name, "namespace": template.namespace, "labels": own},
         "spec": {
-            "serveConfigV2": _serve_config(arguments),
-            "upgradeStrategy": {"type": "NewCluster"},
+            "serveConfigV2": _serve_config(spec, arguments),
+            "upgradeStrategy": _upgrade_strategy(gateway_class),
             "excludeHeadPodFromServeSvc": False,
             "rayClusterConfig": _cluster(spec, template, group),
         },
@@ -70,8 +81,9 @@ def remarks(spec: Spec, template: RayTemplate) -> list[str]:
         found.append(f"serve.tokens: from the Secret {tokens_name(spec.name)} here, key {_TOKENS_KEY}")
     if spec.serve.port != PORT:
         found.append(f"serve.port: {spec.serve.port} is {PORT} here, where the endpoint has an address of its own")
-    if spec.serve.grpc_port is not None:
-        found.append("serve.grpc_port: not served here, HTTP alone; the Open Inference Protocol is at /v2 there too")
+    if spec.serve.grpc_port not in (None, GRPC_PORT):
+        here = f"{GRPC_PORT} of the Service {grpc_service_name(spec.name)} here"
+        found.append(f"serve.grpc_port: {spec.serve.grpc_port} is {here}")
     default = ReplicasSpec()
     if (asked.min, asked.max) not in ((default.min, default.max), (least, most)):
         found.append(
@@ -95,10 +107,11 @@ def replicas_on(group: WorkerGroup, least: int, most: int) -> tuple[int, int, in
     return max(least, min(per_pod + 1, most)), most, per_pod
 
 
-def _serve_config(arguments: dict[str, Any]) -> str:
+def _serve_config(spec: Spec, arguments: dict[str, Any]) -> str:
     config = {
         "proxy_location": "EveryNode",
         "http_options": {"host": "0.0.0.0", "port": PORT, "keep_alive_timeout_s": KEEP_ALIVE_S},
+        **({"grpc_options": grpc_options(GRPC_PORT)} if _speaks_grpc(spec) else {}),
         "applications": [
             {
                 "name": arguments["name"],
@@ -111,19 +124,32 @@ def _serve_config(arguments: dict[str, Any]) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
+def _upgrade_strategy(gateway_class: str) -> dict[str, Any]:
+    """How another cluster takes over: at once, or by tenths through a Gateway that KubeRay makes, and back likewise."""
+    if not gateway_class:
+        return {"type": "NewCluster"}
+    options = {"gatewayClassName": gateway_class, "stepSizePercent": 10, "intervalSeconds": 10, "maxSurgePercent": 100}
+    return {"type": "NewClusterWithIncrementalUpgrade", "clusterUpgradeOptions": options}
+
+
 def _cluster(spec: Spec, template: RayTemplate, group: WorkerGroup) -> dict[str, Any]:
     own = labels("endpoint", spec.name)
     pods = {CPU_GROUP: (min(_LEAST_PODS, group.most), group.most)}
-    cluster = template.spec(pods, {SPEC: spec.name, _COMPONENT: own[_COMPONENT]})
+    cluster = template.spec(pods, {SPEC: spec.name, COMPONENT: own[COMPONENT]})
     (cluster.get("gcsFaultToleranceOptions") or {}).pop("externalStorageNamespace", None)  # that is one cluster's
     head, workers = cluster["headGroupSpec"]["template"], cluster["workerGroupSpecs"][0]["template"]
+    ports = {"serve": PORT} | ({PORT_NAME: GRPC_PORT} if _speaks_grpc(spec) else {})
     for pod in (head, workers):
-        _serves(pod["spec"]["containers"][0])
+        _serves(pod["spec"]["containers"][0], ports)
     workers["spec"]["containers"][0]["readinessProbe"] = _ready()
     workers["spec"].setdefault("topologySpreadConstraints", []).append(_over_nodes(spec))
     if _takes_tokens(spec):
         _mount_tokens(workers["spec"], tokens_name(spec.name))
     return cluster
+
+
+def _speaks_grpc(spec: Spec) -> bool:
+    return spec.serve.grpc_port is not None
 
 
 def _takes_tokens(spec: Spec) -> bool:
@@ -140,13 +166,13 @@ def _mount_tokens(pod: dict[str, Any], secret: str) -> None:
     container["volumeMounts"] = [*(container.get("volumeMounts") or ()), mount]
 
 
-def _serves(container: dict[str, Any]) -> None:
-    """Gives a Ray container the port, and Ray Serve's settings but those that the overlay has settled otherwise."""
+def _serves(container: dict[str, Any], ports: dict[str, int]) -> None:
+    """Gives a Ray container ports, and Ray Serve's settings but those that the overlay has settled otherwise."""
     env = container.setdefault("env", [])
     settled = {variable["name"] for variable in env}
     env += [{"name": name, "value": value} for name, value in serve_settings().items() if name not in settled]
-    ports = [port for port in container.get("ports") or [] if port.get("name") != "serve"]
-    container["ports"] = [*ports, {"name": "serve", "containerPort": PORT}]
+    others = [port for port in container.get("ports") or [] if port.get("name") not in ports]
+    container["ports"] = [*others, *({"name": name, "containerPort": port} for name, port in ports.items())]
 
 
 def _ready() -> dict[str, Any]:
@@ -165,6 +191,6 @@ def _over_nodes(spec: Spec) -> dict[str, Any]:
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "DoNotSchedule",
-        "labelSelector": {"matchLabels": {SPEC: spec.name, _COMPONENT: "endpoint", "ray.io/node-type": "worker"}},
+        "labelSelector": {"matchLabels": {SPEC: spec.name, COMPONENT: "endpoint", "ray.io/node-type": "worker"}},
         "matchLabelKeys": ["ray.io/cluster"],  # each cluster of an upgrade by itself
     }

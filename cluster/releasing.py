@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from cluster.endpoint import Endpoint, deploy_version, require
+from cluster.endpoint import deploy_version, require
+from cluster.endpoint_arguments import ServedModel
 from cluster.stopping import waiting_for_interrupt
 from raymill.bundle import Bundle
 from raymill.champion import find_champion
@@ -20,7 +22,7 @@ from raymill.console import Console
 from raymill.errors import DataError, MachineError, RaymillError, ResourceError
 from raymill.judge import Hold, Promote, RollBack, judge
 from raymill.registry import Registry
-from raymill.release import Candidate, Release, begin, change, find_release, now
+from raymill.release import Candidate, Release, begin, change, end_overtaken, find_release, now
 from raymill.release_labels import label_counts
 from raymill.release_report import ReleaseReport
 from raymill.spec import Spec
@@ -82,79 +84,111 @@ class Standing:
         return lines
 
 
-def release(spec: Spec, console: Console, *, share: float, shadow: bool) -> Release:
-    """Gives the champion a share of the live endpoint's requests, or another one; returns when a replica has it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """The stable version of an endpoint, and where that answers."""
 
-    Raises ResourceError without an endpoint or where another version is being released, DataError where the champion
-    is what is served or can't be loaded (the release is over then), MachineError where no replica takes it up.
+    version: str
+    url: str
+
+
+Deploy = Callable[[Spec, ServedModel, Console], str]
+
+
+def deploy_here(spec: Spec, model: ServedModel, console: Console) -> str:
+    """Serves a version on the connected Ray, and returns where. Raises what `deploy_version` raises."""
+    return deploy_version(spec, console=console, **asdict(model)).url
+
+
+def release(spec: Spec, console: Console, *, share: float, shadow: bool) -> Release:
+    """Gives the champion a share of the live endpoint's requests, or another one.
+
+    Raises ResourceError without an endpoint, and what `begin_release` raises.
     """
-    store, record, champion = Store(spec.store), require(spec), find_champion(spec, waits_s=0.0)
-    if champion is None or str(champion.number) == record.version:
+    record, champion = require(spec), find_champion(spec, waits_s=0.0)
+    model = None if champion is None else ServedModel.of(champion)
+    served = Served(version=record.version, url=record.url)
+    return begin_release(spec, served, model, console, share=share, shadow=shadow)
+
+
+def begin_release(
+    spec: Spec, served: Served, champion: ServedModel | None, console: Console, *, share: float, shadow: bool
+) -> Release:
+    """Gives a champion a share of an endpoint's requests, or another one; returns when a replica has it.
+
+    Raises ResourceError where another version is being released, DataError where the champion is what is served or
+    can't be loaded (the release is over then), MachineError where no replica takes it up.
+    """
+    if champion is None or champion.version == served.version:
         raise DataError(
-            f"There is nothing to release: the champion of {spec.name} is version {record.version}, which is served.",
+            f"There is nothing to release: the champion of {spec.name} is version {served.version}, which is served.",
             "Type `raymill promote SPEC` and read what the gate says.",
         )
-    there = find_release(store, spec.name)
-    if there is not None and there.state == "on" and there.candidate.digest == champion.digest:
-        begun = change(store, spec.name, share=share, shadow=shadow)
-    else:
-        candidate = Candidate(
-            version=str(champion.number),
-            bundle_uri=champion.bundle_uri,
-            digest=champion.digest,
-            run_id=champion.run_id,
-        )
-        begun = Release(
-            id=uuid.uuid4().hex[:12],
-            name=spec.name,
-            stable=record.version,
-            candidate=candidate,
-            share=share,
-            shadow=shadow,
-            begun=now(),
-            changed=now(),
-        )
-        begin(store, begun)
+    store = Store(spec.store)
+    begun = _begun(store, spec, served, champion, share=share, shadow=shadow)
     _wait_until_taken_up(store, begun)
     role = "is shown" if shadow else "answers"
-    console.say(f"{spec.name} version {begun.candidate.version} {role} {share:.3g} of the requests at {record.url}")
+    console.say(f"{spec.name} version {begun.candidate.version} {role} {share:.3g} of the requests at {served.url}")
     return begun
 
 
-def promote(spec: Spec, console: Console, reason: str = "asked for") -> Endpoint:
-    """The candidate answers all requests within a second, and is then deployed as the stable version.
-
-    Raises ResourceError where no version is being released, and what `deploy_version` raises; the candidate answers
-    then all the same, as long as its replicas live.
-    """
-    store = Store(spec.store)
-    ended = change(store, spec.name, share=1.0, shadow=False, state="promoted", reason=reason)
-    console.say(f"{spec.name} version {ended.candidate.version} answers all requests: {reason}")
-    candidate = ended.candidate
-    return deploy_version(
-        spec,
-        version=candidate.version,
-        bundle_uri=candidate.bundle_uri,
-        digest=candidate.digest,
-        run_id=candidate.run_id,
-        console=console,
+def _begun(store: Store, spec: Spec, served: Served, champion: ServedModel, *, share: float, shadow: bool) -> Release:
+    """Writes what is wanted: another share of the release that is on, or a new one."""
+    end_overtaken(store, spec.name, served.version)
+    there = find_release(store, spec.name)
+    if there is not None and there.state == "on" and there.candidate.digest == champion.digest:
+        return change(store, spec.name, share=share, shadow=shadow)
+    begun = Release(
+        id=uuid.uuid4().hex[:12],
+        name=spec.name,
+        stable=served.version,
+        candidate=Candidate(**asdict(champion)),
+        share=share,
+        shadow=shadow,
+        begun=now(),
+        changed=now(),
     )
+    begin(store, begun)
+    return begun
+
+
+def promote(spec: Spec, console: Console, reason: str = "asked for", deploy: Deploy = deploy_here) -> str:
+    """The candidate answers all requests within a second, and is then deployed as the stable version; returns where.
+
+    Raises ResourceError where no version is being released, and what `deploy` raises; the candidate answers then all
+    the same, as long as its replicas live.
+    """
+    ended = change(Store(spec.store), spec.name, share=1.0, shadow=False, state="promoted", reason=reason)
+    console.say(f"{spec.name} version {ended.candidate.version} answers all requests: {reason}")
+    return deploy(spec, ServedModel(**ended.candidate.model_dump()), console)
 
 
 def roll_back(spec: Spec, console: Console, reason: str = "asked for") -> Release:
     """The stable version answers all requests within a second, and is the champion again.
 
     Raises ResourceError where no version is being released, and TrackerError where MLflow can't be told, so that the
-    next deploy would bring the candidate again; requests are answered by the stable version all the same.
+    next deploy would bring the candidate again; requests are answered by the stable version all the same, and the same
+    command tells MLflow later.
     """
-    ended = change(Store(spec.store), spec.name, state="rolled_back", reason=reason)
-    console.say(f"{spec.name} version {ended.stable} answers all requests: {reason}")
+    store = Store(spec.store)
+    ended = _untold(spec, store) or change(store, spec.name, state="rolled_back", reason=reason)
+    console.say(f"{spec.name} version {ended.stable} answers all requests: {ended.reason}")
     assert spec.tracking is not None
     Registry(spec.tracking).set_alias(spec.name, "champion", int(ended.stable))
     return ended
 
 
-def follow(spec: Spec, console: Console) -> Release:
+def _untold(spec: Spec, store: Store) -> Release | None:
+    """The newest release where it is rolled back and MLflow calls its candidate the champion still."""
+    there = find_release(store, spec.name)
+    if there is None or there.state != "rolled_back":
+        return None
+    assert spec.tracking is not None
+    champion = Registry(spec.tracking).alias(spec.name, "champion")
+    return there if champion is not None and str(champion.number) == there.candidate.version else None
+
+
+def follow(spec: Spec, console: Console, deploy: Deploy = deploy_here) -> Release:
     """Asks the judge every five seconds until it promotes or rolls back, and does so; returns the ended release.
 
     Ctrl-C leaves the release as it is. Raises what `promote` and `roll_back` raise.
@@ -173,7 +207,7 @@ def follow(spec: Spec, console: Console) -> Release:
             if is_interrupted(_JUDGED_EVERY_S):
                 return standing.release
     if isinstance(standing.decision, Promote):
-        promote(spec, console, standing.decision.reason)
+        promote(spec, console, standing.decision.reason, deploy)
     else:
         roll_back(spec, console, standing.decision.reason)
     return Standing.of(spec).release

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cluster.cron_job import schedule_objects
+from cluster.endpoint_arguments import ServedModel
 from cluster.exposure import require_guard_in_kubernetes
 from cluster.manifest_text import as_yaml
 from cluster.output import Output
@@ -15,7 +16,7 @@ from cluster.overlay import Overlay
 from cluster.preflight import require_remote
 from cluster.ray_job import JobOrder, job_objects
 from cluster.ray_job import remarks as job_remarks
-from cluster.ray_service import ray_service
+from cluster.ray_service import endpoint_objects
 from cluster.ray_service import remarks as service_remarks
 from cluster.remote import options, places
 from raymill.console import Console
@@ -49,7 +50,7 @@ def job_options(arguments: argparse.Namespace, command: str) -> list[str]:
 def _objects(spec: Spec, arguments: argparse.Namespace, overlay: Overlay, console: Console) -> list[dict[str, Any]]:
     if arguments.service:
         say_all(service_remarks(spec, overlay.template), console)
-        return [ray_service(spec, _champion(spec), overlay.template)]
+        return endpoint_objects(spec, _champion(spec), overlay.template, overlay.settings.gateway_class)
     command = arguments.job or "run"
     if arguments.schedule is not None:
         if command == "run":
@@ -63,9 +64,8 @@ def _objects(spec: Spec, arguments: argparse.Namespace, overlay: Overlay, consol
     return job_objects(order, overlay.template, overlay.settings)
 
 
-def _champion(spec: Spec) -> Any:
+def _champion(spec: Spec) -> ServedModel:
     """The version to serve, as the tracker says. Raises DataError where nothing has been promoted, TrackerError."""
-    from cluster.endpoint_arguments import ServedModel
     from raymill.registry import Registry
 
     assert spec.tracking is not None
@@ -75,9 +75,4 @@ def _champion(spec: Spec) -> Any:
             f"{spec.name} has no champion to serve: the gate has promoted no version.",
             "Run the job first: `raymill run SPEC --on k8s` applies the endpoint by itself.",
         )
-    return ServedModel(
-        version=str(champion.number),
-        bundle_uri=champion.bundle_uri,
-        digest=champion.digest,
-        run_id=champion.run_id,
-    )
+    return ServedModel.of(champion)

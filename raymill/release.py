@@ -17,7 +17,7 @@ from raymill.errors import ResourceError
 from raymill.store import Store, encode_json
 
 Text = Annotated[str, Field(min_length=1)]
-State = Literal["on", "promoted", "rolled_back"]
+State = Literal["on", "promoted", "rolled_back", "overtaken"]
 
 
 class Candidate(BaseModel):
@@ -100,6 +100,13 @@ def change(store: Store, name: str, **changes: object) -> Release:
     after = there.changed_to(**changes)
     _swap(store, before, after)
     return after
+
+
+def end_overtaken(store: Store, name: str, served: str) -> None:
+    """Ends a release that is on beside another version than is served by now; absent is fine. Raises as `change`."""
+    there = find_release(store, name)
+    if there is not None and there.state == "on" and there.stable != served:
+        change(store, name, state="overtaken", reason=f"version {served} was deployed meanwhile")
 
 
 def _parsed(data: bytes, store: Store, name: str) -> Release:

@@ -23,7 +23,7 @@ import pyarrow as pa
 from raymill.cells import KINDS, BadCell, is_plain_number, is_supported, plain, read, texts
 from raymill.errors import DataError
 from raymill.kind_statistics import BooleanStatistics, NumberStatistics, TimestampStatistics, are_whole
-from raymill.sketch import MANY_CELLS, Categories, Distinct, most_frequent
+from raymill.sketch import KEPT_CATEGORIES, MANY_CELLS, Categories, Distinct, most_frequent
 from raymill.spec import FeatureType
 
 __all__ = [
@@ -80,10 +80,12 @@ class ColumnSummary:
     def _of_numbers(cls, array: pa.Array, train: np.ndarray) -> ColumnSummary:
         """Of integers or floats, which are sorted: faster than a dictionary where nearly all are different."""
         cells, bad = _read(array)
+        whole = are_whole(cells["number"])
         values, counts = _sorted_distinct(array.filter(pa.array(train)))
         different = pa.array(values)
-        # Only the most frequent are written as texts, which takes longer than sorting them all.
-        listed = most_frequent(counts) if len(counts) > MANY_CELLS else np.arange(len(counts))
+        # Of many only the most frequent are written as texts, which takes longer than sorting them all.
+        most = MANY_CELLS if whole else KEPT_CATEGORIES
+        listed = most_frequent(counts) if len(counts) > most else np.arange(len(counts))
         return cls(
             native=array.type,
             rows=len(train),
@@ -95,7 +97,7 @@ class ColumnSummary:
                 unlisted=int(counts.sum() - counts[listed].sum()),
             ),
             distinct_sketch=Distinct.of_numbers(values),
-            **_by_kind({kind: read(different, kind) for kind in cells}, counts, whole=are_whole(cells["number"])),
+            **_by_kind({kind: read(different, kind) for kind in cells}, counts, whole=whole),
         )
 
     @classmethod
@@ -144,7 +146,7 @@ class ColumnSummary:
 
     @property
     def distinct(self) -> int:
-        """Different texts in the train rows, exact up to 20,000, else estimated."""
+        """Different texts in the train rows, exact up to 20,000 (10,000 fractions), else estimated."""
         return self.distinct_sketch.estimate if self.categories.overflowed else len(self.categories.texts)
 
 

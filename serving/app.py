@@ -53,9 +53,9 @@ class Replica(V2Methods):
         service.warm_up()
         if args.store_uri is not None:
             service.follow_releases(store, replica, load)
-        for writer in self._writers:
+        for writer in self._writers.values():
             writer.start()
-        self._meters.watch(lambda: self._waiting, lambda: service.candidate)
+        self._meters.watch(lambda: self._waiting, lambda: service.candidate, self._writers)
         answered = self._meters.answered
         self.v2 = V2Grpc(args, model, service.score_table, service.apart, admission=admission, answered=answered)
         self._guard = Guard(service.answer, route=args.route, deadline_s=args.deadline_s, admission=admission)
@@ -73,12 +73,13 @@ class Replica(V2Methods):
         return response
 
     @property
-    def _writers(self) -> list[HourlyWriter[Any]]:
-        return [source.writer for source in (self._log, self._feedback) if source is not None]
+    def _writers(self) -> dict[str, HourlyWriter[Any]]:
+        sources = {"requests": self._log, "feedback": self._feedback}
+        return {name: source.writer for name, source in sources.items() if source is not None}
 
     def __del__(self) -> None:
         """Serve calls it when a replica has drained: what was logged and not yet written is written."""
-        for writer in self._writers:
+        for writer in self._writers.values():
             writer.close()
 
 

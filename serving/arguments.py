@@ -47,6 +47,7 @@ class EndpointArgs(BaseModel):
     run_id: str | None = None
     store_uri: Text | None = None
     endpoint_id: str | None = None
+    configuration: str | None = None
     route: str = "/"
     min_replicas: NonNegativeInt = 1
     max_replicas: PositiveInt = 1

@@ -23,6 +23,7 @@ _SHOWN_LETTERS = 80
 _LENGTH_DIGITS = 18
 # A call for each object of a body takes seconds where there are millions: what is no JSON is found without them.
 _MOST_READ_SLOWLY = 1 << 20
+_TOO_DEEP = "The body is nested too deeply."
 _SHAPE = 'The body must be {"row": {...}} or {"rows": [{...}, ...]}'
 
 
@@ -82,7 +83,9 @@ def json_of(body: bytes) -> Any:
     """What a JSON body says. Raises Refusal: 400 for no JSON, 422 for a key that is there twice."""
     try:
         value = from_json(body, allow_inf_nan=False, cache_strings="keys")
-    except ValueError:
+    except ValueError as error:
+        if "recursion limit" in str(error):  # 200, whatever Python's own is here
+            raise Refusal(400, _TOO_DEEP) from error
         return _slow_json_of(body)  # which says what is wrong, or reads another encoding
     if _each_key_is_there_once(body, value):
         return value
@@ -115,7 +118,7 @@ def _slow_json_of(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise Refusal(400, f"The body is no UTF-8: byte {error.start} is {body[error.start]:#04x}.") from error
     except RecursionError as error:
-        raise Refusal(400, "The body is nested too deeply.") from error
+        raise Refusal(400, _TOO_DEEP) from error
     except ValueError as error:
         raise Refusal(
             400, f"A whole number of the body has more than {sys.get_int_max_str_digits()} digits."

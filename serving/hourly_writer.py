@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Generic, NamedTuple, TypeVar
 
@@ -55,6 +55,9 @@ class Counts:
     written_rows: int = 0
     written_bytes: int = 0
     dropped_rows: int = 0
+
+    def copy(self) -> Counts:
+        return replace(self)
 
 
 class _Offered(NamedTuple, Generic[_T]):

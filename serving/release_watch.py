@@ -39,7 +39,7 @@ class ReleaseWatch:
     def look(self) -> None:
         """Takes up what the store says now. Raises RaymillError where it can't be told."""
         wanted = find_release(self._store, self._name)
-        if wanted is None or wanted.stable != self._stable.label or wanted.state == "rolled_back":
+        if wanted is None or wanted.stable != self._stable.label or wanted.state in ("rolled_back", "overtaken"):
             self._leave()
         elif self.live is None or self.live.release.id != wanted.id:
             self._leave()

@@ -75,7 +75,8 @@ class Service:
             args.name, args.version, args.route, predictor.schema, predictor.task, feedback=feedback is not None
         )
         document = guarded(with_protocols(document, args, model), takes_tokens=args.tokens is not None)
-        health = {"status": "ok", "name": args.name, "version": args.version, "id": args.endpoint_id}
+        told = args.model_dump(include={"name", "version", "configuration"})
+        health = {"status": "ok", "id": args.endpoint_id} | told
         routes: dict[str, tuple[str, Handler]] = {
             f"/v1/{args.name}/predict": ("POST", self._predict),
             f"/v1/{args.name}": ("GET", constant_json(_card(args, model))),

@@ -15,6 +15,7 @@ SETTINGS = {
     "wait_s": "600",
     "queue": "",
     "launcher_service_account": "raymill-launcher",
+    "gateway_class": "",
 }
 
 

@@ -20,13 +20,19 @@ from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
 
+JSON = "application/json"
 _SPIN_S = 0.001
 _SCRIPT = """
 local requests, at = {}, 0
 function init(arguments)
   wrk.method = "POST"
-  wrk.headers["Content-Type"] = "application/json"
-  for body in io.lines("%s") do requests[#requests + 1] = wrk.format(nil, nil, nil, body) end
+  wrk.headers["Content-Type"] = "%(form)s"
+  wrk.headers["Accept"] = "%(form)s"
+  for index = 1, %(bodies)d do
+    local file = io.open("%(folder)s/" .. index, "rb")
+    requests[index] = wrk.format(nil, nil, nil, file:read("*a"))
+    file:close()
+  end
 end
 function request()
   at = at %% #requests + 1
@@ -55,12 +61,13 @@ def require_wrk() -> None:
         sys.exit("wrk, which makes the load, is not installed.\nInstall it: apt-get install wrk")
 
 
-def wrk(url: str, bodies: Sequence[bytes], *, connections: int, seconds: int) -> Load:
+def wrk(url: str, bodies: Sequence[bytes], *, connections: int, seconds: int, form: str = JSON) -> Load:
     """POSTs bodies in turn, each connection its next when the last is answered. Raises RuntimeError where one fails."""
     with tempfile.TemporaryDirectory() as folder:
-        texts, script = Path(folder) / "bodies", Path(folder) / "post.lua"
-        texts.write_bytes(b"".join(body + b"\n" for body in bodies))
-        script.write_text(_SCRIPT % texts)
+        script = Path(folder) / "post.lua"
+        for index, body in enumerate(bodies, start=1):
+            (Path(folder) / str(index)).write_bytes(body)
+        script.write_text(_SCRIPT % {"form": form, "bodies": len(bodies), "folder": folder})
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script), url]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])

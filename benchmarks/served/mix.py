@@ -5,7 +5,6 @@ Each client asks as fast as it is answered, on a connection that it keeps until 
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import socket
@@ -15,10 +14,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
+from served.servers import ARROW, arrow_body
 
 Rows = list[dict[str, float]]
-_ARROW = "application/vnd.apache.arrow.stream"
 _SOME, _MANY = 200, 2_000
 # Which part of all requests is of which kind.
 _SHARES = {
@@ -78,10 +76,7 @@ class Mix:
         return self._json(self._infer, {"inputs": inputs})
 
     def _arrow(self, rng: random.Random) -> bytes:
-        table, sink = pa.Table.from_pylist(self._some(rng, _SOME)), io.BytesIO()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        return self._request(self._predict, sink.getvalue(), _ARROW)
+        return self._request(self._predict, arrow_body(self._some(rng, _SOME)), ARROW)
 
     def _labels(self, rng: random.Random) -> bytes:
         labels = [{"request_id": uuid.UUID(int=rng.getrandbits(128)).hex, "label": self._label} for _ in range(20)]

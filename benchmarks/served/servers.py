@@ -25,10 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from served.network import ServedNetwork
 
 _STARTS_WITHIN_S, _ENDS_WITHIN_S, _POLL_S = 180.0, 60.0, 0.2
 _TOLERANCE = 1e-4
+ARROW = "application/vnd.apache.arrow.stream"
 _HERE = Path(__file__).parent
 Rows = list[dict[str, float]]
 
@@ -40,6 +42,16 @@ class Kind:
     path: str
     body: Callable[[Rows], Any]
     scores: Callable[[Any], list[list[float]]]
+    takes_arrow: bool = False
+
+
+def arrow_body(rows: Rows) -> bytes:
+    """Rows as an Arrow IPC stream."""
+    table = pa.Table.from_pylist(rows)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
 
 
 def _numbers(rows: Rows) -> list[list[float]]:
@@ -51,6 +63,7 @@ KINDS = {
         path="/v1/breast-cancer/predict",
         body=lambda rows: {"row": rows[0]} if len(rows) == 1 else {"rows": rows},
         scores=lambda answer: [list(each["probabilities"].values()) for each in answer["predictions"]],
+        takes_arrow=True,
     ),
     "mlflow": Kind(
         path="/invocations",

@@ -105,6 +105,7 @@ def assert_same(disturbed: tuple[Scene, dict[str, Any]], calm: tuple[Scene, dict
     assert [loss for _, loss, _ in rows] == pytest.approx([loss for _, loss, _ in calm_rows], rel=1e-6)
 
 
+@pytest.mark.long  # tests/cluster does it too, among other faults
 def test_a_killed_worker_is_replaced_and_the_run_ends_as_if_undisturbed(tmp_path: Path, undisturbed: Calm) -> None:
     scene = Scene(folder=tmp_path)
     report, log = scene.finish(scene.type(*scene.command(workers=2, rank=1)))
@@ -114,6 +115,7 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_as_if_undisturbed(tmp_path
     assert_same((scene, report), undisturbed(2))
 
 
+@pytest.mark.long  # as with two workers
 def test_a_killed_driver_continues_when_the_command_is_typed_again(tmp_path: Path, undisturbed: Calm) -> None:
     scene = Scene(folder=tmp_path)
     first = scene.type(*scene.command(workers=1))
@@ -137,7 +139,7 @@ def test_a_killed_driver_of_two_workers_continues_when_the_command_is_typed_agai
     assert_same((scene, report), undisturbed(2))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_ctrl_c_and_sigterm_write_a_checkpoint_and_the_same_command_continues(
     tmp_path: Path, undisturbed: Calm, number: signal.Signals
 ) -> None:

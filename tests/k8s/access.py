@@ -81,7 +81,8 @@ def wider_launcher(build: Build) -> list[str]:
     if not any(each["metadata"]["name"] == LAUNCHER for each in build.of_kind("ServiceAccount")):
         return []
     applied = {(verb, what) for verb in _APPLY for what in ("rayjobs", "rayservices", "configmaps")}
-    wanted = applied | {("get", "pods"), ("get", "pods/log")}
+    changed = {(verb, "services") for verb in ("create", "patch", "delete")}
+    wanted = applied | changed | {("get", "pods"), ("get", "pods/log")}
     more = set(_granted(build, LAUNCHER)) ^ (wanted | (_ALLOWED_TOO & set(_granted(build, LAUNCHER))))
     return [f"{LAUNCHER}: {verb} {what} is not what it should be allowed" for verb, what in sorted(more)]
 

@@ -28,7 +28,16 @@ _OF_COMPONENTS = {
     """,
     "monitoring": "PodMonitor ray-heads, PodMonitor ray-workers, PrometheusRule raymill, ConfigMap raymill-dashboard",
 }
-_ALERTS = {"RaymillJobFailed", "RaymillRayJobFailed", "RaymillEndpointErrors", "RaymillGpuIdle"}
+_ALERTS = {
+    "RaymillJobFailed",
+    "RaymillRayJobFailed",
+    "RaymillEndpointErrors",
+    "RaymillEndpointRefuses",
+    "RaymillEndpointSlow",
+    "RaymillEndpointDown",
+    "RaymillEndpointLogDrops",
+    "RaymillGpuIdle",
+}
 
 
 def missing(build: Build) -> list[str]:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from cluster.meters import METRICS
 from tests.k8s import environment
 from tests.k8s.builds import K8S, Build, Object, label
+from tests.our_metrics import labels_of_exported
 
 _NAME = re.compile(r"(?<![\w:.])([a-zA-Z_:][\w:]*)(?![\w:])(\s*\()?")
 _STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
@@ -35,7 +35,7 @@ def unexported(build: Build) -> list[str]:
 def unlabelled(build: Build) -> list[str]:
     """Sums of our own metrics by labels that they haven't."""
     problems = []
-    labels = {f"ray_{metric.name}": {*metric.labels, *_OF_EVERY_POD} for metric in METRICS}
+    labels = {name: {*own, *_OF_EVERY_POD} for name, own in labels_of_exported().items()}
     for each, rule in _rules(build):
         names = asked(rule["expr"]) & set(labels)
         for by in re.findall(r"\bby \(([^)]*)\)", rule["expr"]) if names else ():
@@ -81,7 +81,7 @@ def asked(expression: str) -> set[str]:
 
 def is_exported(name: str) -> bool:
     """Whether raymill exports a metric, or Ray's source names it, without what Ray and Prometheus put around it."""
-    if name in {f"ray_{metric.name}" for metric in METRICS}:
+    if name in labels_of_exported():
         return True
     if name in environment.shown_by_ray():
         return True

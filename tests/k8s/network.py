@@ -81,7 +81,8 @@ def needed(build: Build) -> Iterator[Flow]:
         yield from ((submitter, head, 8265, "TCP") for submitter in ends[SUBMITTER])
         if head.labels.get("ray.io/serve"):
             yield OPERATOR, head, 8000, "TCP"
-    yield from ((ASKER, end, 8000, "TCP") for end in (*heads, *workers) if end.labels.get("ray.io/serve"))
+    asked = [(end, end.ports.get(name)) for end in (*heads, *workers) for name in ("serve", "grpc")]
+    yield from ((ASKER, end, port, "TCP") for end, port in asked if port and end.labels.get("ray.io/serve"))
     for worker in workers:
         yield PROMETHEUS, worker, 8080, "TCP"
         for head in (head for head in heads if head.labels["ray.io/cluster"] == worker.labels["ray.io/cluster"]):
@@ -122,7 +123,7 @@ def unwanted(build: Build) -> Iterator[Flow]:
     yield from ((end, each, 22, "TCP") for end in (*ends[HEAD], *ends[WORKER]) for each in (*tracker, *redis))
     yield from ((end, head, 6379, "TCP") for end in ends[SUBMITTER] for head in ends[HEAD])
     for stranger in (STRANGER, NEIGHBOUR, *IMPOSTORS):
-        yield from ((stranger, end, 8000, "TCP") for end in (*ends[HEAD], *ends[WORKER]))
+        yield from ((stranger, end, port, "TCP") for end in (*ends[HEAD], *ends[WORKER]) for port in (8000, 9000))
         yield from ((stranger, head, port, "TCP") for head in ends[HEAD] for port in (6379, 8265, 10001, 10012, 52365))
         yield from ((stranger, worker, port, "TCP") for worker in ends[WORKER] for port in (10012, 52365, 8080))
         yield from ((stranger, each, 5000, "TCP") for each in tracker)

@@ -10,13 +10,13 @@ from cluster.cron_job import schedule_objects
 from cluster.endpoint_arguments import ServedModel
 from cluster.overlay import Overlay
 from cluster.ray_job import JobOrder, job_objects
-from cluster.ray_service import ray_service
+from cluster.ray_service import endpoint_objects
 from cluster.ray_template import CLUSTER
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
 from tests.repo.house import ROOT
 
-_ELSEWHERE = ["store=s3://raymill/store", "tracking=http://mlflow:5000", "serve.tokens.file=tokens"]
+_ELSEWHERE = ["store=s3://raymill/store", "tracking=http://mlflow:5000", "serve={tokens: {file: t}, grpc_port: 9000}"]
 _MODEL = ServedModel(version="3", bundle_uri="s3://raymill/store/bundles/3", digest="ab" * 32, run_id="cd" * 16)
 _ENDING = "20261126-120000-36cc"
 WAYS = ("run", "on the standing cluster", "predict", "service", "schedule")
@@ -27,7 +27,7 @@ def render(way: str, example: str, objects: Sequence[dict[str, Any]], place: str
     spec, overlay = _spec(example), Overlay.of(objects, place)
     match way:
         case "service":
-            return [ray_service(spec, _MODEL, overlay.template)]
+            return endpoint_objects(spec, _MODEL, overlay.template, overlay.settings.gateway_class)
         case "schedule":
             return schedule_objects(spec, "run", [], "0 3 * * *", overlay.template, overlay.settings)
         case "predict":

@@ -6,7 +6,7 @@ from tests.k8s.builds import Build, Object
 
 NAME = "raymill-jobs"
 _SECONDS = ("deadline_s", "ttl_s", "wait_s")
-_KEYS = {*_SECONDS, "queue", "launcher_service_account"}
+_KEYS = {*_SECONDS, "queue", "launcher_service_account", "gateway_class"}
 
 
 def bad_settings(build: Build) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -29,10 +30,11 @@ from tests.k8s import (
     settings,
     versions,
 )
-from tests.k8s.builds import label
+from tests.k8s.builds import Object, label
 from tests.k8s.mutation import Check, Edit, Mutation, add, drop, plus, put, remove, rename
 
 CLUSTER, MLFLOW, POSTGRES = "RayCluster raymill", "Deployment mlflow", "StatefulSet postgres"
+GRPC = "Service flight-delays-grpc"
 HEAD_POD = "spec.headGroupSpec.template.spec"
 HEAD = f"{HEAD_POD}.containers[0]"
 WORKERS_POD = "spec.workerGroupSpecs[groupName=cpu].template.spec"
@@ -52,6 +54,11 @@ ANYBODY |= {"spec": {"podSelector": {}, "ingress": [{}]}}
 
 def lower(name: str, path: str) -> Edit:
     return put(name, path, lambda text: text[:-1])
+
+
+def alert_for(expression: str) -> Object:
+    """A group with an alert that says nothing."""
+    return {"name": "x", "rules": [{"alert": "X", "expr": expression}]}
 
 
 def no_tag(image: str) -> str:
@@ -321,6 +328,16 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         put("Service mlflow", "spec.selector", {"app.kubernetes.io/name": "mlfow"}),
         MLFLOW,
     ),
+    "a port of gRPC that is misspelt": (
+        references.closed_ports,
+        put(GRPC, "spec.ports[0].targetPort", "gprc"),
+        GRPC,
+    ),
+    "a Service of gRPC for another endpoint": (
+        references.lonely_selectors,
+        put(GRPC, "spec.selector[raymill/spec]", "flight-delay"),
+        GRPC,
+    ),
     "a port that is misspelt": (
         references.closed_ports,
         put("Service mlflow", "spec.ports[0].targetPort", "htpt"),
@@ -509,16 +526,22 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
     ),
     "an alert for a metric that is misspelt": (
         metrics.unexported,
-        put(
-            "PrometheusRule",
-            "spec.groups",
-            lambda groups: [*groups, {"name": "x", "rules": [{"alert": "X", "expr": "ray_raymil_jobs_total > 0"}]}],
-        ),
+        put("PrometheusRule", "spec.groups", plus(alert_for("ray_raymil_jobs_total > 0"))),
+        "PrometheusRule",
+    ),
+    "an alert for an endpoint's metric that is misspelt": (
+        metrics.unexported,
+        put("PrometheusRule", "spec.groups", plus(alert_for("ray_raymill_endpoint_request_total > 0"))),
+        "PrometheusRule",
+    ),
+    "a sum of an endpoint's metric by a label of jobs": (
+        metrics.unlabelled,
+        put("PrometheusRule", "spec.groups", plus(alert_for("sum by (spec) (ray_raymill_endpoint_rows_total) > 0"))),
         "PrometheusRule",
     ),
     "an alert that says nothing": (
         metrics.unexplained,
-        put("PrometheusRule", "spec.groups", plus({"name": "x", "rules": [{"alert": "X", "expr": "up == 0"}]})),
+        put("PrometheusRule", "spec.groups", plus(alert_for("up == 0"))),
         "PrometheusRule",
     ),
 }
@@ -538,6 +561,13 @@ def test_an_endpoint_that_a_missing_policy_cuts_off_is_reported(name: str) -> No
     beside = [each for each in build.beside if label(each) != name]
     assert len(beside) < len(build.beside)
     assert network.cut_off(replace(build, beside=tuple(beside)))
+
+
+def test_grpc_that_a_policy_leaves_out_is_reported() -> None:
+    build = mutation.of_build("service, overlays/cpu")
+    beside = json.loads(json.dumps(build.beside))
+    put("NetworkPolicy endpoints", "spec.ingress[0].ports", [{"protocol": "TCP", "port": 8000}])(beside)
+    assert any("at TCP 9000" in said for said in network.cut_off(replace(build, beside=tuple(beside))))
 
 
 # Only the CRDs' schemas see these.

@@ -63,7 +63,7 @@ COMMAND_LINE = {
     "token": ["ACTION"],
 }
 SPEC_ACTIONS = {"check": ["SPEC", "KEY=VALUE"], "show": ["SPEC", "KEY=VALUE"], "schema": []}
-RELEASE_ACTIONS = {name: ["SPEC", "KEY=VALUE", *JOB_OPTIONS] for name in ("status", "promote", "rollback")}
+RELEASE_ACTIONS = {name: ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--on"] for name in ("status", "promote", "rollback")}
 K8S_OPTIONS = ["--cluster", "--input", "--job", "--output", "--overlay", "--schedule", "--service"]
 K8S_ACTIONS = {"render": ["SPEC", "KEY=VALUE", *K8S_OPTIONS]}
 TOKEN_ACTIONS = {"new": ["NAME"]}

@@ -18,6 +18,8 @@ def test_a_pod_types_the_command_by_the_clock_one_at_a_time() -> None:
     files, cron_job = rendered()
     spec = cron_job["spec"]
     assert (spec["schedule"], spec["concurrencyPolicy"], spec["timeZone"]) == ("0 3 * * *", "Forbid", "Etc/UTC")
+    assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+    assert spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] > 7200 + 600  # of its job, once that has room
     (container,) = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     arguments = parse(container["command"][1:])
     assert (arguments.command, arguments.spec, arguments.on, arguments.no_serve) == ("run", "spec.yaml", "k8s", True)

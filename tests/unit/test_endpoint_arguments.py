@@ -37,3 +37,9 @@ def test_replicas_keep_grpc_to_this_machine_where_the_spec_does() -> None:
     for host, only in (("127.0.0.1", True), ("::1", True), ("0.0.0.0", False)):
         arguments = _arguments(serve={"host": host, "grpc_port": 9000})
         assert EndpointArgs.model_validate(arguments).grpc_loopback_only is only
+
+
+def test_any_other_argument_is_another_configuration() -> None:
+    assert _arguments() == _arguments()
+    others = [_arguments(serve=serve) for serve in ({}, {"deadline_s": 5}, {"cpus": 0.25}, {"log": {"sample": 1}})]
+    assert len({arguments["configuration"] for arguments in others}) == len(others)

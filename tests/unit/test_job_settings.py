@@ -31,7 +31,7 @@ def test_a_mistake_is_named_with_its_key(key: str, value: str, said: str) -> Non
     with pytest.raises(ResourceError, match="The ConfigMap raymill-jobs of here can't be used") as caught:
         settings(**{key: value})
     assert said in caught.value.what
-    assert "deadline_s, ttl_s, wait_s, queue, launcher_service_account" in caught.value.fix
+    assert "deadline_s, ttl_s, wait_s, queue, launcher_service_account, gateway_class" in caught.value.fix
 
 
 @pytest.mark.parametrize("key", SETTINGS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cluster.grpc_service import grpc_service
 from cluster.kubernetes_api import KubernetesApi
 from cluster.ray_job import JobOrder
 from cluster.ray_job_submission import RayJobSubmission
@@ -91,6 +92,16 @@ def test_a_refusal_is_the_users_to_mend_and_is_not_repeated(
     assert caught.value.fix.startswith(fix)
 
 
+def test_what_grpc_needs_is_applied_and_removed(api: KubernetesApi, server: ApiServer) -> None:
+    api.apply(grpc_service("far", "raymill"))
+    api.delete("Service", "far-grpc")
+    assert [(method, path) for method, path, *_ in server.asked] == [
+        ("PATCH", f"{CORE}/services/far-grpc"),
+        ("DELETE", f"{CORE}/services/far-grpc"),
+    ]
+    assert f"{CORE}/services/far-grpc" not in server.objects
+
+
 def test_a_kind_that_is_not_installed_is_said_where_it_is_needed(api: KubernetesApi) -> None:
     with pytest.raises(ResourceError, match="Kubernetes has no such thing") as caught:
         api.list("RayJob")
@@ -99,7 +110,7 @@ def test_a_kind_that_is_not_installed_is_said_where_it_is_needed(api: Kubernetes
 
 def test_a_server_that_is_overloaded_is_asked_again_for_a_while(api: KubernetesApi, server: ApiServer) -> None:
     server.failing = [(503, {"message": "later"}), (429, {"message": "later"}), (500, {"message": "later"})]
-    assert api.apply(MAP)["data"] == MAP["data"]
+    assert replace(api, patience_s=60).apply(MAP)["data"] == MAP["data"]
     server.failing = [(503, {"message": "no webhook answers"})] * 1000
     with pytest.raises(MachineError, match=r"Kubernetes at http://127.* fails: no webhook answers\."):
         api.apply(MAP)

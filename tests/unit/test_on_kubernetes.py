@@ -14,6 +14,9 @@ import yaml
 from cluster.cli import main
 from cluster.ray_endpoint import progress
 from raymill.job_record import JobRecord
+from raymill.judge import Promote
+from raymill.release import Release, find_release
+from raymill.release_report import ReleaseReport
 from raymill.store import Store
 from tests.fake_kubernetes import FakeKubernetes, status, with_the_base
 
@@ -233,6 +236,94 @@ def test_deploy_serves_the_champion_that_the_gate_names_and_undeploy_ends_it(
     assert (code, said[0]) == (2, "error: There is no endpoint far in the namespace raymill.")
 
 
+def test_grpc_has_a_service_that_goes_with_its_endpoint(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    fake.logs["s-1"] = [[reported(job="promote", champion=CHAMPION)]]
+    fake.looks["RayService"] = [status(**SERVED)]
+    _, _, said = run("deploy", "serve.grpc_port=9100")
+    service = fake.objects[("Service", "far-grpc")]
+    (owner,) = service["metadata"]["ownerReferences"]
+    assert (owner["apiVersion"], owner["kind"], owner["name"], owner["uid"]) == (
+        "ray.io/v1",
+        "RayService",
+        "far",
+        "uid-of-far",
+    )
+    assert "WARNING: serve.grpc_port: 9100 is 9000 of the Service far-grpc here" in said
+    assert said[-2].endswith("http://far-serve-svc.raymill:8000, and by gRPC at far-grpc.raymill:9000")
+    fake.looks["RayJob"], fake.looks["RayService"] = [RUNNING, COMPLETE], [status(**SERVED | {"observedGeneration": 2})]
+    run("deploy")
+    assert ("Service", "far-grpc") not in fake.objects
+    fake.refused = {"Service"}
+    assert run("undeploy")[0] == 0
+
+
+@pytest.fixture
+def serves_2(fake: FakeKubernetes, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> FakeKubernetes:
+    """One in which version 2 is served, the next job finds version 3 the champion, and replicas take releases up."""
+    monkeypatch.setattr("cluster.releasing.ReleaseReport.gather", lambda *_: ReleaseReport(replicas=1))
+    monkeypatch.setattr("cluster.kubernetes_release.require_remote", lambda *_: None)
+    fake.logs["s-1"] = [[reported(job="promote", champion=CHAMPION | {"number": 2})]]
+    fake.looks["RayService"] = [status(**SERVED)]
+    assert run("deploy")[0] == 0
+    fake.looks["RayJob"] = [RUNNING, COMPLETE]
+    fake.logs["s-1"] = [[reported(job="promote", champion=CHAMPION)]]
+    fake.applied.clear()
+    return fake
+
+
+def released(tmp_path: Path) -> Release:
+    found = find_release(Store(f"{tmp_path}/store"), "far")
+    assert found is not None
+    return found
+
+
+def test_a_canary_goes_beside_the_version_that_the_ray_service_serves(
+    serves_2: FakeKubernetes, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    code, report, said = run("deploy", "--canary", "10%")
+    assert (code, report["job"]) == (0, "deploy")
+    begun = released(tmp_path)
+    assert (begun.stable, begun.candidate.version, begun.state) == ("2", "3", "on")
+    assert (begun.share, begun.shadow, begun.id) == (0.1, False, report["release"]["id"])
+    assert said[-1] == "far version 3 answers 0.1 of the requests at http://far-serve-svc.raymill:8000"
+    assert [each["kind"] for each in serves_2.applied] == ["ConfigMap", "RayJob", "ConfigMap"]
+    assert serves_2.applied[1]["spec"]["entrypoint"] == "python -m jobs.promote spec.yaml --json"
+
+
+def test_what_is_promoted_is_applied(serves_2: FakeKubernetes, run: Callable[..., Any], tmp_path: Path) -> None:
+    run("deploy", "--shadow")
+    assert released(tmp_path).shadow
+    serves_2.looks["RayService"] = [lambda _: None, status(**SERVED | {"observedGeneration": 2})]
+    assert main(["release", "promote", str(tmp_path / "far.yaml"), "--on", "k8s"]) == 0
+    assert (released(tmp_path).state, released(tmp_path).share) == ("promoted", 1.0)
+    (service,) = [each for each in serves_2.applied if each["kind"] == "RayService"]
+    arguments = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"][0]["args"]
+    assert (arguments["version"], arguments["bundle_uri"], arguments["run_id"]) == ("3", "s3://ml/b", "r")
+
+
+def test_with_auto_the_judge_is_obeyed(
+    serves_2: FakeKubernetes, run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.releasing.judge", lambda *_, **__: Promote(reason="no worse"))
+    serves_2.looks["RayService"] = [lambda _: None, lambda _: None, status(**SERVED | {"observedGeneration": 2})]
+    code, report, _ = run("deploy", "--canary", "50%", "--auto")
+    assert code == 0, report
+    assert (report["release"]["state"], report["release"]["reason"]) == ("promoted", "no worse")
+    assert [each["kind"] for each in serves_2.applied][-1] == "RayService"
+
+
+def test_a_release_that_could_not_be_carried_out_is_refused_before_there_is_a_job(
+    serves_2: FakeKubernetes, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    code, report, said = run("deploy", "--canary", "10%", f"store={tmp_path}/other")
+    assert (code, serves_2.applied, len(said)) == (2, [], 2)
+    assert f"follows releases in the store {tmp_path}/store" in report["error"]["what"]
+    run("undeploy")
+    code, report, _ = run("deploy", "--canary", "10%")
+    assert (code, serves_2.applied) == (2, [])
+    assert report["error"]["what"] == "There is no endpoint far in the namespace raymill."
+
+
 @pytest.mark.parametrize(
     ("told", "code", "what"),
     [
@@ -307,6 +398,13 @@ def test_logs_list_explain_and_cancel_know_the_same_jobs(fake: FakeKubernetes, r
     assert (explained["id"], explained["state"]) == (ID, "succeeded")
     code, cancelled, said = run("cancel")
     assert (code, cancelled["id"], said) == (0, ID, [f"{ID} has ended already: succeeded"])
+
+
+def test_a_status_of_before_the_last_change_says_nothing() -> None:
+    before = {"metadata": {"generation": 2}, "status": SERVED}
+    assert not progress(before, "far").ready
+    assert progress(before, "far").waits_for == "the KubeRay operator"
+    assert progress(before | {"status": SERVED | {"observedGeneration": 2}}, "far").ready
 
 
 def test_while_a_cluster_takes_over_it_is_the_new_one_that_counts() -> None:

@@ -60,6 +60,8 @@ def test_the_pod_that_hands_over_is_as_locked_as_the_head_and_has_no_token() -> 
     assert container["image"] == "raymill:0.1.0"
     assert container["resources"]["requests"]["memory"] == container["resources"]["limits"]["memory"]
     assert pod["spec"]["automountServiceAccountToken"] is False
+    assert pod["spec"]["serviceAccountName"] == "ray-submitter"
+    assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
     assert "command" not in container  # KubeRay's own, which finds a job that it has handed over
     assert "envFrom" not in container
 
@@ -74,6 +76,12 @@ def test_pods_come_from_zero_and_what_the_autoscaler_has_written_is_left_out() -
         "app.kubernetes.io/component": "worker",
         "raymill/spec": "far",
     }
+
+
+def test_a_job_runs_where_the_standing_cluster_sleeps() -> None:
+    asleep = RayTemplate.of(cluster(suspend=True), "here")
+    order = JobOrder(spec=spec_in_a_bucket(), command="train", options=[], id=ID)
+    assert "suspend" not in job_objects(order, asleep, settings())[1]["spec"]["rayClusterSpec"]
 
 
 def test_a_jobs_head_takes_no_store_of_another_clusters_state() -> None:

@@ -10,12 +10,15 @@ from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve.schema import ServeDeploySchema
 
 from cluster.endpoint_arguments import ServedModel
-from cluster.ray_service import ray_service, remarks, replicas_on
+from cluster.listening import GRPC_SERVICE
+from cluster.object_names import SPEC
+from cluster.ray_service import endpoint_objects, ray_service, remarks, replicas_on
+from cluster.ray_template import RayTemplate
 from cluster.worker_groups import WorkerGroup
 from raymill.errors import ResourceError, SpecError
 from serving.app import build
 from serving.arguments import EndpointArgs, TokensAt
-from tests.ray_clusters import group, spec_in_a_bucket, template
+from tests.ray_clusters import cluster, group, spec_in_a_bucket, template
 
 MODEL = ServedModel(version="3", bundle_uri="s3://ml/raymill/runs/far-1/bundles/9", digest="d" * 64, run_id="r")
 
@@ -40,6 +43,7 @@ def test_serve_takes_its_text_and_the_application_its_arguments() -> None:
 
 def test_it_listens_to_all_on_the_port_that_is_named() -> None:
     service = rendered()
+    assert config(service)["proxy_location"] == "EveryNode"
     assert config(service)["http_options"] == {"host": "0.0.0.0", "port": 8000, "keep_alive_timeout_s": 20}
     cluster = service["spec"]["rayClusterConfig"]
     for pod in (cluster["headGroupSpec"]["template"], cluster["workerGroupSpecs"][0]["template"]):
@@ -47,6 +51,31 @@ def test_it_listens_to_all_on_the_port_that_is_named() -> None:
         assert {"name": "serve", "containerPort": 8000} in container["ports"]
         assert {"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"} in container["env"]
         assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "endpoint"
+
+
+def test_grpc_is_served_to_all_where_the_spec_asks_for_it() -> None:
+    service, beside = endpoint_objects(spec_in_a_bucket(serve={"grpc_port": 9100}), MODEL, template())
+    read = ServeDeploySchema.model_validate(config(service))
+    assert (read.grpc_options.port, read.grpc_options.enable_reflection) == (9000, False)
+    assert read.grpc_options.grpc_servicer_functions == [GRPC_SERVICE]
+    assert EndpointArgs.model_validate(read.applications[0].args).grpc_loopback_only is False
+    cluster = service["spec"]["rayClusterConfig"]
+    for pod in (cluster["headGroupSpec"]["template"], cluster["workerGroupSpecs"][0]["template"]):
+        ports = {port["name"]: port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}
+        assert (ports["serve"], ports["grpc"]) == (8000, 9000)
+        chosen, of_kuberay = beside["spec"]["selector"], {"ray.io/serve": "true"}
+        assert chosen.items() <= (pod["metadata"]["labels"] | of_kuberay).items()
+        assert of_kuberay.items() <= chosen.items()
+        assert not chosen.items() <= ({SPEC: "far"} | of_kuberay).items()  # those of a job
+    assert beside["spec"]["ports"] == [{"name": "grpc", "port": 9000, "targetPort": "grpc"}]
+    assert beside["metadata"]["name"] == "far-grpc"
+
+
+def test_no_grpc_is_served_where_nobody_asks_for_it() -> None:
+    (service,) = endpoint_objects(spec_in_a_bucket(), MODEL, template())
+    assert "grpc_options" not in config(service)
+    container = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    assert "grpc" not in {port.get("name") for port in container["ports"]}
 
 
 def test_what_the_overlay_has_settled_is_kept() -> None:
@@ -85,6 +114,8 @@ def test_two_pods_at_least_are_on_two_nodes() -> None:
     chosen = spread["labelSelector"]["matchLabels"]
     labels = workers["template"]["metadata"]["labels"] | {"ray.io/node-type": "worker"}
     assert chosen.items() <= labels.items()
+    assert not chosen.items() <= (labels | {SPEC: "another"}).items()
+    assert spread["matchLabelKeys"] == ["ray.io/cluster"]
     assert workers["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"] == "/-/healthz"
 
 
@@ -105,6 +136,15 @@ def test_another_version_is_another_text_for_serve_and_no_other_cluster() -> Non
         config({"spec": now})["applications"][0]["args"]["endpoint_id"]
         == config({"spec": then})["applications"][0]["args"]["endpoint_id"]
     )
+
+
+def test_namesakes_in_two_namespaces_are_told_apart() -> None:
+    def id_in(namespace: str) -> str:
+        there = RayTemplate.of(cluster() | {"metadata": {"name": "raymill", "namespace": namespace}}, "here")
+        service = ray_service(spec_in_a_bucket(), MODEL, there)
+        return str(config(service)["applications"][0]["args"]["endpoint_id"])
+
+    assert id_in("a") == id_in("a") != id_in("b")
 
 
 def test_state_that_outlives_a_head_belongs_to_one_cluster_only() -> None:
@@ -140,6 +180,8 @@ def test_what_an_endpoint_has_otherwise_than_its_spec_is_said() -> None:
 
     assert said() == said(replicas={"min": 2, "max": 2}) == []
     assert said(tokens={"file": "t"}) == ["serve.tokens: from the Secret far-tokens here, key tokens"]
+    assert said(replicas={"min": 2, "max": 2}, grpc_port=9000) == []
+    assert said(grpc_port=9100) == ["serve.grpc_port: 9100 is 9000 of the Service far-grpc here"]
     assert said(replicas={"min": 2, "max": 2}, port=8001)[0].startswith("serve.port: 8001 is 8000 here")
     (line,) = said(replicas={"min": 1, "max": 4})
     assert line == "serve.replicas: 2 to 4 here, so that they are on two nodes, with 1 a pod at most"
@@ -150,3 +192,15 @@ def test_replicas_that_the_pods_could_never_hold_are_refused() -> None:
         rendered(cpus=6)
     with pytest.raises(ResourceError, match="9 replicas ask for 4 CPUs"):
         rendered(cpus=4, replicas={"min": 1, "max": 9})
+
+
+def test_with_a_class_of_gateways_other_pods_take_over_by_tenths() -> None:
+    assert rendered()["spec"]["upgradeStrategy"] == {"type": "NewCluster"}
+    (service,) = endpoint_objects(spec_in_a_bucket(), MODEL, template(), "istio")
+    strategy = service["spec"]["upgradeStrategy"]
+    assert strategy["type"] == "NewClusterWithIncrementalUpgrade"
+    options = strategy["clusterUpgradeOptions"]
+    assert options["gatewayClassName"] == "istio"
+    # What KubeRay refuses otherwise: steps within the surge, and clusters that are scaled.
+    assert 0 < options["stepSizePercent"] <= options["maxSurgePercent"] and options["intervalSeconds"] > 0
+    assert service["spec"]["rayClusterConfig"]["enableInTreeAutoscaling"] is True

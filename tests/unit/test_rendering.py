@@ -90,6 +90,17 @@ def test_a_path_of_this_machine_is_refused_in_two_lines(
     assert said.startswith("error: tracking is sqlite:///")
 
 
+@pytest.mark.parametrize("words", [["--service"], ["--schedule", "@daily"]])
+def test_an_endpoint_of_which_it_is_not_said_who_may_ask_is_refused_in_two_lines(
+    words: list[str], built: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text, said = rendered(capsys, "breast_cancer", words, [*ELSEWHERE[:2], "serve.tokens=none"])
+    assert (code, text, len(said.splitlines())) == (2, "", 2)
+    assert said.startswith("error: serve.tokens is none")
+    schedule = ["--schedule", "@daily", "--job", "train"]
+    assert rendered(capsys, "breast_cancer", schedule, [*ELSEWHERE[:2], "serve.tokens=none"])[0] == 0
+
+
 def test_what_nobody_heeds_is_said_beside_the_text(built: None, capsys: pytest.CaptureFixture[str]) -> None:
     code, text, said = rendered(capsys, "breast_cancer", ["--job", "train"], [*ELSEWHERE, "priority=high"])
     assert (code, kinds(text)) == (0, ["ConfigMap", "RayJob"])

@@ -152,8 +152,8 @@ def test_unknown_paths_and_methods_say_which_there_are() -> None:
 
 
 def test_all_routes_lie_below_the_endpoints_route() -> None:
-    service = _service(route="/models/demo", endpoint_id="e1")
-    health = {"status": "ok", "name": "demo", "version": "7", "id": "e1"}
+    service = _service(route="/models/demo", endpoint_id="e1", configuration="c1")
+    health = {"status": "ok", "name": "demo", "version": "7", "id": "e1", "configuration": "c1"}
     assert _ask(service, "GET", "/models/demo/healthz")[1] == health
     assert _ask(service, "GET", "/models/demo/openapi.json")[1]["servers"] == [{"url": "/models/demo"}]
     assert "POST /models/demo/v1/demo/predict" in _ask(service, "GET", "/models/demo")[1]["error"]

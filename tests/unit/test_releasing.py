@@ -1,0 +1,144 @@
+"""A release's beginning and end, as the store and the registry show them; replicas are not needed to decide it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.endpoint_arguments import ServedModel
+from cluster.releasing import Served, begin_release, promote, roll_back
+from raymill.console import Console
+from raymill.errors import DataError, ResourceError, TrackerError
+from raymill.registry import Version
+from raymill.release import end_overtaken, find_release
+from raymill.release_report import ReleaseReport
+from raymill.spec import Spec
+from raymill.store import Store
+
+SERVED = Served(version="2", url="http://far")
+CHAMPION = ServedModel(version="3", bundle_uri="s3://b", digest="d" * 64, run_id="r")
+
+
+class FakeRegistry:
+    """Who is champion, by number; away as long as it is told so."""
+
+    champion = 3
+    away = False
+
+    def __init__(self, uri: str) -> None:
+        pass
+
+    def alias(self, name: str, alias: str) -> Version:
+        assert alias == "champion"
+        return Version(name=name, number=self.champion, bundle_uri="s3://b", digest="d" * 64, run_id=None)
+
+    def set_alias(self, name: str, alias: str, number: int) -> None:
+        if self.away:
+            raise TrackerError("MLflow is away.", "Wait.")
+        type(self).champion = number
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> type[FakeRegistry]:
+    class Own(FakeRegistry):
+        pass
+
+    monkeypatch.setattr("cluster.releasing.Registry", Own)
+    monkeypatch.setattr("cluster.releasing.ReleaseReport.gather", lambda *_: ReleaseReport(replicas=1))
+    return Own
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Spec:
+    fields: dict[str, Any] = {"name": "far", "task": {"type": "regression", "target": "y"}, "data": {"source": "t.csv"}}
+    return Spec.model_validate(fields | {"store": str(tmp_path), "tracking": "http://mlflow:5000"})
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(io.StringIO())
+
+
+def test_what_is_served_already_is_not_released(spec: Spec, console: Console, registry: type[FakeRegistry]) -> None:
+    for champion in (None, ServedModel(version="2", bundle_uri="s3://b", digest="e" * 64)):
+        with pytest.raises(DataError, match="There is nothing to release: the champion of far is version 2"):
+            begin_release(spec, SERVED, champion, console, share=0.1, shadow=False)
+    assert find_release(Store(spec.store), "far") is None
+
+
+def test_the_same_champion_again_moves_the_share(spec: Spec, console: Console, registry: type[FakeRegistry]) -> None:
+    first = begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
+    second = begin_release(spec, SERVED, CHAMPION, console, share=0.5, shadow=False)
+    assert (first.id, second.share, second.stage) == (second.id, 0.5, 2)
+
+
+def test_a_release_beside_a_version_that_was_replaced_makes_room(
+    spec: Spec, console: Console, registry: type[FakeRegistry]
+) -> None:
+    first = begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
+    later = replace(CHAMPION, version="5", digest="e" * 64)
+    second = begin_release(spec, replace(SERVED, version="4"), later, console, share=0.2, shadow=False)
+    assert (second.stable, second.candidate.version, second.state) == ("4", "5", "on")
+    assert second.id != first.id
+
+
+def test_what_is_promoted_is_deployed_where_the_endpoint_is(
+    spec: Spec, console: Console, registry: type[FakeRegistry]
+) -> None:
+    deployed: list[ServedModel] = []
+
+    def deploy(spec: Spec, model: ServedModel, console: Console) -> str:
+        deployed.append(model)
+        return "http://there"
+
+    begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=True)
+    assert promote(spec, console, deploy=deploy) == "http://there"
+    assert deployed == [CHAMPION]
+    ended = find_release(Store(spec.store), "far")
+    assert ended is not None and (ended.state, ended.share, ended.shadow) == ("promoted", 1.0, False)
+
+
+def test_a_rollback_that_mlflow_was_not_told_of_is_told_by_the_same_command(
+    spec: Spec, console: Console, registry: type[FakeRegistry]
+) -> None:
+    begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
+    registry.away = True
+    with pytest.raises(TrackerError):
+        roll_back(spec, console)
+    ended = find_release(Store(spec.store), "far")
+    assert ended is not None and (ended.state, registry.champion) == ("rolled_back", 3)
+    registry.away = False
+    assert roll_back(spec, console) == ended
+    assert registry.champion == 2
+
+
+def test_a_release_beside_a_version_that_is_no_longer_served_is_over(
+    spec: Spec, console: Console, registry: type[FakeRegistry]
+) -> None:
+    store = Store(spec.store)
+    end_overtaken(store, "far", "3")
+    begun = begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
+    end_overtaken(store, "far", "2")
+    assert find_release(store, "far") == begun
+    end_overtaken(store, "far", "3")
+    ended = find_release(store, "far")
+    assert ended is not None and (ended.state, ended.reason) == ("overtaken", "version 3 was deployed meanwhile")
+    with pytest.raises(ResourceError, match="No version of far is being released"):
+        roll_back(spec, console)
+    assert registry.champion == 3
+
+
+def test_a_rollback_that_was_told_is_over(spec: Spec, console: Console, registry: type[FakeRegistry]) -> None:
+    with pytest.raises(ResourceError, match="No version of far is being released"):
+        roll_back(spec, console)
+    begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
+    roll_back(spec, console)
+    for later in (2, 7):
+        registry.champion = later
+        with pytest.raises(ResourceError, match="No version of far is being released"):
+            roll_back(spec, console)
+        assert registry.champion == later
