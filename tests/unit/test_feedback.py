@@ -130,7 +130,7 @@ def test_a_number_beyond_float64_is_no_label(task: Task) -> None:
         ({"request_id": 5, "label": "red"}, 422, "of 1 to 128 letters"),
         ({"request_id": "\ud800", "label": "red"}, 422, "of 1 to 128 letters"),
         ({"request_id": "i", "row": -1, "label": "red"}, 422, "from 0 to 99999"),
-        ({"request_id": "i", "row": 1.0, "label": "red"}, 422, "from 0 to 99999"),
+        ({"request_id": "i", "row": 1.5, "label": "red"}, 422, "from 0 to 99999"),
         ({"request_id": "i", "row": True, "label": "red"}, 422, "from 0 to 99999"),
         ({"request_id": "i", "rows": 1, "label": "red"}, 422, "'rows': unknown key"),
         ({"feedback": [{}] * (MOST_LABELS + 1)}, 413, "at most 10000"),
@@ -222,3 +222,8 @@ def test_what_the_openapi_document_says_is_a_body_is_taken(task: Task) -> None:
 def test_an_endpoint_that_takes_no_labels_has_no_such_path() -> None:
     document = openapi("demo", "7", "/", Schema(columns=()), COLOURS)
     assert "/v1/demo/feedback" not in document["paths"] and "Label" not in document["components"]["schemas"]
+
+
+def test_a_row_is_a_whole_number_however_json_writes_it() -> None:
+    body = {"request_id": "i", "row": 7.0, "label": "red"}
+    assert labels_of(json.dumps(body).encode(), COLOURS, NOON_S)["row"].to_pylist() == [7]
