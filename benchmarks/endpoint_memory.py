@@ -77,7 +77,8 @@ def _watch(seconds: float) -> Samples:
 
 
 def _processes() -> Iterator[tuple[str, psutil.Process]]:
-    children = psutil.Process().children(recursive=True)
+    """The youngest of each name: an HAProxy that has given way to another one goes on for a while."""
+    children = sorted(psutil.Process().children(recursive=True), key=psutil.Process.create_time, reverse=True)
     for name, prefix in _WATCHED.items():
         yield name, next(each for each in children if each.name().startswith(prefix))
 

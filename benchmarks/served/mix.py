@@ -5,6 +5,7 @@ Each client asks as fast as it is answered, on a connection that it keeps until 
 
 from __future__ import annotations
 
+import http.client
 import json
 import random
 import socket
@@ -115,27 +116,24 @@ class Clients:
         rng, connection = random.Random(seed), socket.create_connection(self._address, timeout=60)
         while not self._stop.is_set():
             kind, sent = self._mix.make(rng)
-            status = self._asked(connection, kind, sent)
-            if not status:
+            status, is_kept = self._asked(connection, kind, sent)
+            if not is_kept:
                 connection.close()
                 connection = socket.create_connection(self._address, timeout=60)
             with self._lock:
                 self.counts[kind, status] += 1
         connection.close()
 
-    def _asked(self, connection: socket.socket, kind: str, sent: bytes) -> int:
-        """The status, 0 where the client left or the connection was closed."""
+    def _asked(self, connection: socket.socket, kind: str, sent: bytes) -> tuple[int, bool]:
+        """The status, 0 where none was read, and whether the connection is kept for another request."""
         try:
             connection.sendall(sent)
             if kind.startswith("left"):
-                return 0
+                return 0, False
             with connection.makefile("rb") as answer:
                 status = int(answer.readline().split()[1])
-                lines = iter(answer.readline, b"\r\n")
-                length = next(
-                    int(line.partition(b":")[2]) for line in list(lines) if line.startswith(b"content-length")
-                )
-                answer.read(length)
-        except (ConnectionError, IndexError, StopIteration):
-            return 0
-        return status
+                headers = http.client.parse_headers(answer)
+                answer.read(int(headers["content-length"]))
+        except (ConnectionError, IndexError):
+            return 0, False
+        return status, headers.get("connection") != "close"
