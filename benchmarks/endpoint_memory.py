@@ -1,9 +1,9 @@
 """The memory of an endpoint's replica and of HAProxy under a mix of requests, as fast as it answers them.
 
 The endpoint is what `raymill deploy` leaves (`served/raymill_app.py`), with tokens, feedback and a log of all
-requests; the mix is that of `served/mix.py`. The unique set size (USS) of both processes is read every few seconds. Its
-growth is the median of the last minute over that of the third, by when caches and pools are full; where one is above
-5%, or an answer was the endpoint's fault, the exit code is 1.
+requests; the mix is that of `served/mix.py`. The heaps of both processes (`process_tree.py`) are read every few
+seconds. A growth is the median of the last minute over that of the third, by when caches and pools are full; where one
+is above 5%, or an answer was the endpoint's fault, the exit code is 1.
 
     python benchmarks/endpoint_memory.py [--minutes 10] [--clients 4] [--json]
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+from process_tree import heap
 from served.mix import Clients, Mix
 from served.network import ServedNetwork, write
 from served.servers import Server, running
@@ -71,7 +72,7 @@ def _watch(seconds: float) -> Samples:
     start_s = time.monotonic()
     while (at_s := time.monotonic() - start_s) < seconds:
         for name, process in _processes():
-            samples[name].append((at_s, process.memory_full_info().uss))
+            samples[name].append((at_s, heap(process.pid)))
         time.sleep(_EVERY_S)
     return samples
 
