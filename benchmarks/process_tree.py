@@ -74,6 +74,11 @@ def cpu_seconds() -> float:
     return total
 
 
+def heap(pid: int) -> int:
+    """Anonymous bytes of one process: pages of files are its own or shared as others of its kind come and go."""
+    return _shares(pid)[0]
+
+
 def _tree() -> list[psutil.Process]:
     own = psutil.Process()
     return [own, *own.children(recursive=True)]

@@ -76,11 +76,12 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """One that runs; `url` takes bodies of rows by POST, `echo_url` any where it `echoes`."""
+    """One that runs; `url` takes bodies of rows by POST, `echo_url` any where it `echoes`; `token` is one it admits."""
 
     kind: Kind
     origin: str
     echoes: bool
+    token: str
 
     @property
     def url(self) -> str:
@@ -102,7 +103,8 @@ class Server:
                 raise RuntimeError(f"{self.url} answers are off by {off:g}")
 
     def _ask(self, url: str, body: bytes) -> Any:
-        request = urllib.request.Request(url, body, {"content-type": "application/json"})
+        shown = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        request = urllib.request.Request(url, body, {"content-type": "application/json"} | shown)
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)
 
@@ -119,10 +121,10 @@ class Server:
 
 
 @contextmanager
-def running(name: str, network: ServedNetwork, *, echo: bool = False) -> Iterator[Server]:
+def running(name: str, network: ServedNetwork, *, echo: bool = False, token: str = "") -> Iterator[Server]:
     """A server that answers, and answers right, until the block ends. Raises RuntimeError where it doesn't."""
     port = _free_port()
-    server = Server(kind=KINDS[name], origin=f"http://127.0.0.1:{port}", echoes=echo)
+    server = Server(kind=KINDS[name], origin=f"http://127.0.0.1:{port}", echoes=echo, token=token)
     with (network.folder / f"{name}.log").open("a+") as log:
         process = subprocess.Popen(
             _command(name, network, port, echo), stdout=log, stderr=log, env=_environment(), start_new_session=True

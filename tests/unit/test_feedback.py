@@ -237,3 +237,8 @@ def test_what_the_openapi_document_says_is_a_body_is_taken(task: Task) -> None:
 def test_an_endpoint_that_takes_no_labels_has_no_such_path() -> None:
     document = openapi("demo", "7", "/", Schema(columns=()), COLOURS)
     assert "/v1/demo/feedback" not in document["paths"] and "Label" not in document["components"]["schemas"]
+
+
+def test_a_row_is_a_whole_number_however_json_writes_it() -> None:
+    body = {"request_id": "i", "row": 7.0, "label": "red"}
+    assert labels_of(json.dumps(body).encode(), COLOURS, NOON_S)["row"].to_pylist() == [7]
