@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -196,15 +196,17 @@ def test_a_canary_is_moved_rolled_back_and_promoted_without_a_failed_request(
 def test_a_candidate_that_can_not_be_loaded_ends_its_release(
     world: World, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _champion(world, monkeypatch, 7)
+    champions = _champion(world, monkeypatch, 7)
     (Path(world.bundle(7)["bundle_uri"]) / "weights.safetensors").write_bytes(b"damaged")
     with pytest.raises(DataError, match=r"Version 7 of demo can't be loaded: .*weights"):
         release(world.spec(), world.console, share=0.3, shadow=False)
     standing = Standing.of(world.spec())
     assert standing.release.state == "rolled_back" and "weights" in standing.release.reason
+    roll_back(world.spec(), world.console)  # which leaves the version that is served to be champion again
+    assert champions == [int(standing.release.stable)]
     with pytest.raises(ResourceError, match="No version of demo is being released"):
         roll_back(world.spec(), world.console)
-    assert _ask(endpoint, "POST", "/v1/demo/predict", {"row": ROW})[2]["model"]["version"] == "6"
+    assert _ask(endpoint, "POST", "/v1/demo/predict", {"row": ROW})[2]["model"]["version"] == standing.release.stable
 
 
 def test_a_second_model_has_its_own_route(world: World, endpoint: Endpoint) -> None:
@@ -280,6 +282,9 @@ def _champion(world: World, monkeypatch: pytest.MonkeyPatch, number: int) -> lis
     monkeypatch.setattr("cluster.releasing.find_champion", lambda spec, waits_s: version)
     monkeypatch.setattr(Registry, "__init__", lambda self, uri: None)
     monkeypatch.setattr(Registry, "set_alias", lambda self, name, alias, to: given.append(to))
+    monkeypatch.setattr(
+        Registry, "alias", lambda self, name, alias: replace(version, number=given[-1]) if given else version
+    )
     return given
 
 
