@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from raymill.outage import WAITS_S
 from raymill.schema import Schema
 from raymill.store import Store
 from raymill.task import Task
+from raymill.temporary import temporary_folder
 from raymill.tracking import ask, connect
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ class Registry:
             found: str = download_artifacts(f"{source}/data", dst_path=folder, tracking_uri=self._uri)
             return found
 
-        with tempfile.TemporaryDirectory(prefix="raymill-") as scratch:
+        with temporary_folder() as scratch:
             what = f"fetch version {version.number} of {version.name}"
-            folder = Path(self._ask(what, lambda: download(scratch)))
+            folder = Path(self._ask(what, lambda: download(str(scratch))))
             for file in sorted(folder.iterdir(), key=lambda file: file.name == _MANIFEST):
                 into.write_bytes(file.name, file.read_bytes())
 
@@ -160,8 +160,8 @@ class Registry:
             run.info.experiment_id, name=name, source_run_id=run_id, tags={"digest": digest}
         )
         if model.status != "READY":
-            with tempfile.TemporaryDirectory(prefix="raymill-") as scratch:
-                folder = Path(scratch) / "model"
+            with temporary_folder() as scratch:
+                folder = scratch / "model"
                 write_model(folder, bundle_folder, model_id=model.model_id, run_id=run_id)
                 self._client.log_model_artifacts(model.model_id, str(folder))
             if model.model_id not in {output.model_id for output in run.outputs.model_outputs}:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from raymill.outage import WAITS_S, patiently
 from raymill.s3_uri import SCHEME
 from raymill.steady_file import SteadyFile
 from raymill.swapped_file import PARTIAL, bring_to_disk, content_of, swap_file
+from raymill.temporary import temporary_folder
 
 _REMEDY = (
     "Check that it exists, that you may read and write it, and that its disk has room; then type the command again."
@@ -267,12 +267,12 @@ class Store:
         if self.is_local:
             yield Path(self.uri)
             return
-        with tempfile.TemporaryDirectory(prefix="raymill-") as scratch:
+        with temporary_folder() as scratch:
             for file in self.files(recursive=True):
-                target = Path(scratch) / file.path
+                target = scratch / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(self.read_bytes(file.path))
-            yield Path(scratch)
+            yield scratch
 
     def delete(self, path: str) -> None:
         """Deletes a file or a whole folder; absent is fine."""

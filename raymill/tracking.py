@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from raymill.mlflow_failure import gist, may_pass
 from raymill.mlflow_settings import be_impatient, be_quiet
 from raymill.outage import patiently
 from raymill.swapped_file import put_new
+from raymill.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -178,8 +178,8 @@ class TrackedRun:
     def log_bytes(self, path: str, data: bytes) -> None:
         """Stores a file with the run, under a relative path with forward slashes."""
         folder, _, name = path.rpartition("/")
-        with tempfile.TemporaryDirectory(prefix="raymill-") as scratch:
-            local = Path(scratch) / name
+        with temporary_folder() as scratch:
+            local = scratch / name
             local.write_bytes(data)
             self._ask(f"store {path}", lambda: self._client.log_artifact(self.id, str(local), folder or None))
 

@@ -60,6 +60,7 @@ MAY_TOUCH_FILES = {
     "raymill.bucket": "the store's calls, reads and writes where that is a bucket",
     "raymill.s3_service": "the clients that reach a bucket",
     "raymill.swapped_file": "the store's swap of a file where that is a folder",
+    "raymill.temporary": "the folders that MLflow asks for, removed after processes that were killed as well",
     "raymill.process": "what the kernel tells of a process",
     "raymill.spec_text": "reads the spec file, before there is a store",
     "raymill.imported_code": "the module that a spec names, to know it and to send it along",
