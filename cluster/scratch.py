@@ -19,6 +19,8 @@ from pathlib import Path
 
 import psutil
 
+from raymill.temporary import is_held
+
 _PARENT = Path("/tmp")  # short: a Unix socket's path ends at 108 bytes
 _PREFIX = "rm-"
 _LOCK = "held"
@@ -43,7 +45,7 @@ def sweep(parent: Path = _PARENT, young_s: float = _YOUNG_S) -> None:
     """Removes the scratch folders of this user that nobody holds; one younger than `young_s` may not be held yet."""
     for lock in parent.glob(f"{_PREFIX}*/{_LOCK}"):
         with contextlib.suppress(OSError):  # another session sweeps too, or the folder is another user's
-            if time.time() - lock.stat().st_mtime >= young_s and not _is_held(lock):
+            if time.time() - lock.stat().st_mtime >= young_s and not is_held(lock):
                 remove(lock.parent)
 
 
@@ -56,12 +58,3 @@ def remove(folder: Path) -> None:
             with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 process.kill()  # a proxy that still starts is deaf to SIGTERM
     shutil.rmtree(folder, ignore_errors=True)  # of what they wrote meanwhile
-
-
-def _is_held(lock: Path) -> bool:
-    with lock.open("r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False

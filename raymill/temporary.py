@@ -39,11 +39,12 @@ def sweep(young_s: float = _YOUNG_S) -> None:
     """Removes what nobody holds any more; what another user left is that user's."""
     for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
         with contextlib.suppress(OSError):  # another process sweeps too
-            if time.time() - lock.stat().st_mtime >= young_s and not _is_held(lock):
+            if time.time() - lock.stat().st_mtime >= young_s and not is_held(lock):
                 shutil.rmtree(lock.parent)
 
 
-def _is_held(lock: Path) -> bool:
+def is_held(lock: Path) -> bool:
+    """Whether a living process has the file locked. Raises OSError where it is gone or another user's."""
     descriptor = os.open(lock, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
