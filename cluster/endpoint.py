@@ -34,7 +34,7 @@ __all__ = ["Endpoint", "Front", "deploy_version", "find", "forget", "hold", "req
 _PUBLIC_WITHIN_S = 300.0
 _POLL_S = 0.1
 _WATCH_S = 0.5
-_SAME_ANSWERS = 5
+_STEADY_S, _STEADY_WHERE_NEW_S = 1.0, 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,19 +186,22 @@ def _run(args: dict[str, Any]) -> None:
 
 
 def _wait_until_public(args: dict[str, Any], endpoint: Endpoint, front: Front) -> None:
-    """Waits for several answers in a row by such replicas, because the proxy knows old replicas for a moment longer.
+    """Waits until for a while only such replicas answer: a second where there were others.
 
-    Serve calls a change done only when the old replicas have drained, half a minute later. Raises what kept the
-    replicas or the proxy from starting.
+    Both kinds are asked in turn at first, and a connection that was open then knows the old ones for one more request. Serve calls a change done only when the old replicas have drained, half a minute later. Raises
+    what kept the replicas or the proxy from starting.
     """
-    deadline_s, same, why = time.monotonic() + _PUBLIC_WITHIN_S, 0, ""
+    deadline_s, since_s, why = time.monotonic() + _PUBLIC_WITHIN_S, None, ""
+    steady_s = _STEADY_WHERE_NEW_S if endpoint.is_new else _STEADY_S
     wanted = {"name": args["name"], "id": args["endpoint_id"], "configuration": args["configuration"]}
     while time.monotonic() < deadline_s:
         health = health_of(endpoint.url, endpoint.certificate)
-        same = same + 1 if health is not None and wanted.items() <= health.items() else 0
-        if same == _SAME_ANSWERS:
-            return
-        if same == 0:
+        if health is not None and wanted.items() <= health.items():
+            since_s = since_s or time.monotonic()
+            if time.monotonic() - since_s >= steady_s:
+                return
+        else:
+            since_s = None
             front.check()
             state, why = _status(args["name"]) or ("DELETING", "It was undeployed meanwhile")
             if state in ("DEPLOY_FAILED", "DELETING"):
