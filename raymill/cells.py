@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -47,6 +48,8 @@ _ZERO = r"^0E.*$"
 _MOST_PLAIN_PLACES = 6
 # A failing Arrow cast of many cells builds one error message per cell, so a few cells are tried first.
 _PROBE = 256
+# Cells by whose number of different ones it is chosen whether each different text is looked at once, or all are.
+_PROBED_CELLS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ class BadCell:
 
 def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """The column as one array, dictionaries decoded, every text type as string, small decimals and floats wider."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    array = _joined(column)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
@@ -70,6 +73,40 @@ def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if pa.types.is_decimal32(array.type) or pa.types.is_decimal64(array.type):
         array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
     return array
+
+
+def whole(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """The column as one array: codes of texts as they are, any other as `plain` gives it."""
+    return _joined(column) if is_coded(column.type) else plain(column)
+
+
+def coded(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Texts of which the first repeat as codes of the different ones; any other column as `whole` gives it.
+
+    So that each different text is hashed, counted, read and encoded once.
+    """
+    array = whole(column)
+    some = array.slice(0, _PROBED_CELLS)
+    repeats = pa.types.is_string(array.type) and 2 * len(some.unique()) <= len(some)
+    return array.dictionary_encode() if repeats else array
+
+
+def is_coded(dtype: pa.DataType) -> bool:
+    """Whether cells of an Arrow type are codes of texts."""
+    return bool(pa.types.is_dictionary(dtype) and pa.types.is_string(dtype.value_type))
+
+
+def codes_of(array: pa.Array) -> np.ndarray:
+    """The places of a coded array's cells in its dictionary `(rows,) int32`; the next after it where one is missing."""
+    codes: np.ndarray = array.indices.fill_null(len(array.dictionary)).to_numpy()
+    return codes
+
+
+def _joined(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """All chunks as one array; `combine_chunks` would copy a single one too."""
+    if isinstance(column, pa.Array):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def is_supported(dtype: pa.DataType) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raymill.cells import codes_of, is_coded, whole
 from raymill.columns import BooleanColumn, CategoryColumn, ColumnTransform, NumberColumn, TimestampColumn
 from raymill.encodings import CategoryEncoding, Features, NumberEncoding, TimeEncoding
 
@@ -32,19 +34,19 @@ class Encoder:
             elif not isinstance(column, NumberColumn):
                 self._others.append((column.name, _writer(column), at, end))
 
-    def encode(self, table: pa.Table) -> Features:
-        """Encodes a conformed table of any number of rows."""
+    def encode(self, table: pa.Table, order: Literal["C", "F"] = "C") -> Features:
+        """Encodes a conformed table of any number of rows, into arrays whose rows (C) or columns (F) are contiguous."""
         rows = table.num_rows
-        numbers = np.empty((rows, self._widths[0]), dtype=np.float32)
-        categories = np.empty((rows, self._widths[1]), dtype=np.int32)
+        numbers = np.empty((rows, self._widths[0]), dtype=np.float32, order=order)
+        categories = np.empty((rows, self._widths[1]), dtype=np.int32, order=order)
         for start in range(0, rows, _BLOCK_ROWS):
             block = table.slice(start, _BLOCK_ROWS) if rows > _BLOCK_ROWS else table
             part = slice(start, start + _BLOCK_ROWS)
             self._write_numbers(block, numbers[part])
             for name, write, at, end in self._others:
                 write(block[name], numbers[part, at:end])
-            for index, lookup in enumerate(self._embedded):
-                categories[part, index] = lookup.codes(block[lookup.encoding.name])
+        for index, lookup in enumerate(self._embedded):
+            categories[:, index] = lookup.codes(table[lookup.encoding.name])
         return Features(numbers=numbers, categories=categories)
 
     def _write_numbers(self, table: pa.Table, out: np.ndarray) -> None:
@@ -64,18 +66,23 @@ def places(columns: Sequence[ColumnTransform]) -> tuple[list[tuple[ColumnTransfo
 
 
 class _Lookup:
-    """A category column's encoding, of Arrow's texts."""
+    """A category column's encoding, of Arrow's texts or codes of them."""
 
     def __init__(self, column: CategoryColumn) -> None:
         self.encoding = CategoryEncoding(column)
         self._keys = pa.array(self.encoding.keys, pa.string())
 
-    def codes(self, texts: pa.ChunkedArray) -> np.ndarray:
+    def codes(self, texts: pa.ChunkedArray | pa.Array) -> np.ndarray:
+        if is_coded(texts.type):
+            array = whole(texts)
+            by_code: np.ndarray = np.append(self.codes(array.dictionary), self.encoding.index_of[None])
+            codes: np.ndarray = by_code[codes_of(array)]
+            return codes
         if len(texts) <= _FEW_ROWS:
             return self.encoding.codes(texts.to_pylist())
         # Position -1 is the last of the indices, which is the one for unseen texts.
         found = pc.index_in(texts, value_set=self._keys).fill_null(-1).to_numpy()
-        codes: np.ndarray = self.encoding.indices[found]
+        codes = self.encoding.indices[found]
         return codes
 
     def write(self, texts: pa.ChunkedArray, out: np.ndarray) -> None:

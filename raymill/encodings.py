@@ -22,7 +22,7 @@ _MINUTES = 1_440
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Features:
-    """Encoded rows: `numbers (rows, n) float32` C-contiguous and `categories (rows, c) int32`."""
+    """Encoded rows: `numbers (rows, n) float32` and `categories (rows, c) int32`, C-contiguous by default."""
 
     numbers: np.ndarray
     categories: np.ndarray

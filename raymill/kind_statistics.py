@@ -33,7 +33,9 @@ class NumberStatistics:
         """Of distinct numbers or nulls, `(n,) float64`, each in `counts` train rows."""
         values = numbers.to_numpy(zero_copy_only=False)
         present = ~np.isnan(values) & (counts > 0)
-        values, weights = values[present], counts[present]
+        weights = counts
+        if not present.all():
+            values, weights = values[present], counts[present]
         count = int(weights.sum())
         with np.errstate(over="ignore", invalid="ignore"):
             mean = float((values * weights).sum() / count) if count else 0.0

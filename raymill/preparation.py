@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from raymill import __version__
-from raymill.cells import BadCell, plain, read, texts
+from raymill.cells import BadCell, coded, plain, read, texts
 from raymill.class_rows import ClassRows
 from raymill.piece import Piece
 from raymill.prepared import Shard, shard_table, write_shard
@@ -103,7 +103,7 @@ def count_times(piece: Piece, task: TaskSpec, column: str) -> TimeCounts:
 def scan(piece: Piece, task: TaskSpec, split: Split) -> Scan:
     """Deals a piece's rows to splits and summarises its columns."""
     with piece.naming():
-        table = piece.read()
+        table = _coded(piece.read())
         known = _has_target(task, table)
         hashes = hash_rows(table.columns, table.num_rows)
         splits = split.assign(table, hashes)
@@ -138,33 +138,45 @@ def write_once(piece: Piece, recipe: Recipe, store: Store) -> Written:
 def write(piece: Piece, recipe: Recipe, store: Store) -> Written:
     """Transforms a piece's rows and writes its shards to the dataset's store."""
     with piece.naming():
-        table = piece.read()
+        table = _coded(piece.read())
         values, known = encode_target(recipe.task, table[recipe.task.target])
         hashes = hash_rows(table.columns, table.num_rows)
         splits = np.where(known, recipe.split.assign(table, hashes), np.int8(-1))
         census = Census.of(hashes[known], splits[known])
-        prepared = _prepared(recipe, table, values)
+        features = recipe.schema.conform(table)
     shards = {}
-    for folder, rows in _parts(table, prepared, splits):
+    for folder, rows in _parts(recipe, table, features, values, splits):
+        if folder == RAW_TEST:
+            rows = rows.cast(piece.schema)
         if rows.num_rows:
             shards[folder] = write_shard(store, f"{folder}/{piece.name}.parquet", rows)
     counts = {name: _count(values[splits == index], recipe.task) for index, name in enumerate(SPLITS)}
     return Written(shards=shards, classes=counts | {RAW_TEST: counts["test"]}, census=census)
 
 
-def _prepared(recipe: Recipe, table: pa.Table, values: np.ndarray) -> pa.Table:
-    """A raw table's rows as shards hold them, given their targets in own units or class indices `(rows,)`."""
-    regression = recipe.task.kind == "regression"
-    target = recipe.task.standardise(values) if regression else values.astype(np.int32)
-    features = recipe.transform.apply(recipe.schema.conform(table))
-    return shard_table(recipe.transform.layout, features, target)
-
-
-def _parts(table: pa.Table, prepared: pa.Table, splits: np.ndarray) -> Iterator[tuple[str, pa.Table]]:
+def _parts(
+    recipe: Recipe, table: pa.Table, conformed: pa.Table, values: np.ndarray, splits: np.ndarray
+) -> Iterator[tuple[str, pa.Table]]:
     """What is written, by folder, one at a time: they would need twice the memory together."""
     for index, name in enumerate(SPLITS):
-        yield name, prepared.filter(pa.array(splits == index))
+        mine = splits == index
+        yield name, _prepared(recipe, conformed.filter(pa.array(mine)), values[mine])
     yield RAW_TEST, table.filter(pa.array(splits == SPLITS.index("test")))
+
+
+def _prepared(recipe: Recipe, conformed: pa.Table, values: np.ndarray) -> pa.Table:
+    """Conformed rows as shards hold them, given their targets in own units or class indices `(rows,)`."""
+    regression = recipe.task.kind == "regression"
+    target = recipe.task.standardise(values) if regression else values.astype(np.int32)
+    return shard_table(recipe.transform.layout, recipe.transform.apply(conformed, order="F"), target)
+
+
+def _coded(table: pa.Table) -> pa.Table:
+    """A raw table with codes in place of texts that repeat."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            table = table.set_column(index, field.name, coded(table[index]))
+    return table
 
 
 def _count(values: np.ndarray, task: Task) -> list[int]:

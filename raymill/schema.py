@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from raymill import json_rows
 from raymill.cell_error import CellError
-from raymill.cells import KINDS, NUMBER, BadCell, is_supported, plain, read
+from raymill.cells import KINDS, NUMBER, BadCell, is_coded, is_supported, plain, read, texts, whole
 from raymill.errors import DataError
 from raymill.json_rows import RowsError
 from raymill.native import Native, as_native, native_of
@@ -77,18 +77,30 @@ class Schema:
     def conform(self, table: pa.Table) -> pa.Table:
         """The feature columns in order and in canonical types, read from text or native Arrow; others are dropped.
 
+        Many categories that come as codes of texts stay codes.
         Raises DataError naming the column that is absent, or the column, row (from 0) and value of a bad cell.
         """
         self.require(table.column_names)
-        raw = {name: plain(table[name]) for name in self.kinds}
-        cells: dict[str, pa.Array] = {}
+        cells = self._codes(table)
+        raw = {name: plain(table[name]) for name in self.kinds if name not in cells}
         for kind in KINDS:
-            names = [name for name in self.kinds if self.kinds[name] == kind]
+            names = [name for name in raw if self.kinds[name] == kind]
             cells |= zip(names, _read_all(names, [raw[name] for name in names], kind), strict=True)
         for name, native in self.natives.items():
-            if native != native_of(raw[name].type):
+            if name in raw and native != native_of(raw[name].type):
                 cells[name] = as_native(cells[name], native)
         return pa.table({name: cells[name] for name in self.kinds})
+
+    def _codes(self, table: pa.Table) -> dict[str, pa.Array]:
+        """The categories that are texts, and codes of them here, with each different text read once."""
+        if table.num_rows <= _FEW_ROWS:
+            return {}
+        names = [name for name, native in self.natives.items() if native == "text" and is_coded(table[name].type)]
+        codes = {name: whole(table[name]) for name in names}
+        return {
+            name: pa.DictionaryArray.from_arrays(array.indices, texts(array.dictionary))
+            for name, array in codes.items()
+        }
 
     def require(self, names: Collection[str]) -> None:
         """Raises DataError where a table with columns of these names lacks a feature's."""

@@ -172,11 +172,18 @@ class Distinct:
 
 def _smallest(hashes: np.ndarray) -> np.ndarray:
     if len(hashes) > 8 * POINTS:
-        # Twice as many candidates as wanted leave room for repeats; if they do not, everything is sorted.
-        candidates = np.unique(np.partition(hashes, 2 * POINTS)[: 2 * POINTS])
+        # Of hashes that are all different, twice as many as wanted are below this; of too few all are sorted.
+        candidates = _distinct(hashes[hashes < np.uint64(2**64 // len(hashes) * 2 * POINTS)])
         if len(candidates) >= POINTS:
             return candidates[:POINTS]
-    return np.unique(hashes)[:POINTS]
+    return _distinct(hashes)[:POINTS]
+
+
+def _distinct(hashes: np.ndarray) -> np.ndarray:
+    """Each once, ascending; `np.unique` fills a hash table of them first, which takes longer than sorting."""
+    hashes = np.sort(hashes)
+    distinct: np.ndarray = hashes[np.concatenate([[True], hashes[1:] != hashes[:-1]])[: len(hashes)]]
+    return distinct
 
 
 def _hash(texts: pa.Array) -> np.ndarray:

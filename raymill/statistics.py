@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from raymill.cells import KINDS, BadCell, is_plain_number, is_supported, plain, read, texts
+from raymill.cells import KINDS, BadCell, codes_of, is_coded, is_plain_number, is_supported, read, texts, whole
 from raymill.errors import DataError
 from raymill.kind_statistics import BooleanStatistics, NumberStatistics, TimestampStatistics, are_whole
 from raymill.sketch import KEPT_CATEGORIES, MANY_CELLS, Categories, Distinct, most_frequent
@@ -55,22 +55,29 @@ class ColumnSummary:
     @classmethod
     def of(cls, column: pa.ChunkedArray, train: np.ndarray) -> ColumnSummary:
         """Reads each different cell once; `train (rows,) bool`."""
-        array = plain(column)
+        array = whole(column)
+        if is_coded(array.type):
+            return cls._of_codes(array, train)
         if not is_supported(array.type):
             return cls._unsupported(array.type, train)
         if is_plain_number(array.type):
             return cls._of_numbers(array, train)
-        encoded = array.dictionary_encode()
-        different = encoded.dictionary
-        codes = encoded.indices.fill_null(len(different)).to_numpy()
-        counts = np.bincount(codes[train], minlength=len(different) + 1)[: len(different)]
+        return cls._of_codes(array.dictionary_encode(), train)
+
+    @classmethod
+    def _of_codes(cls, encoded: pa.DictionaryArray, train: np.ndarray) -> ColumnSummary:
+        size, codes = len(encoded.dictionary), codes_of(encoded)
+        tally = np.bincount(2 * codes + train, minlength=2 * size + 2).reshape(-1, 2)[:size]
+        # What no cell holds, in a dictionary of somebody else's making, is no evidence.
+        held = np.flatnonzero(tally.any(axis=1))
+        different, counts = encoded.dictionary.take(pa.array(held)), tally[held, 1]
         words = texts(different)
         cells, bad = _read(different)
         return cls(
-            native=array.type,
+            native=different.type,
             rows=len(train),
             train_rows=int(np.count_nonzero(train)),
-            unreadable={k: BadCell(row=int(np.argmax(codes == b.row)), value=b.value) for k, b in bad.items()},
+            unreadable={k: BadCell(row=int(np.argmax(codes == held[b.row])), value=b.value) for k, b in bad.items()},
             categories=Categories.of(words, counts),
             distinct_sketch=Distinct.of(words.filter(pa.array(counts > 0))),
             **_by_kind(cells, counts, whole="number" in cells and are_whole(cells["number"])),
@@ -81,7 +88,7 @@ class ColumnSummary:
         """Of integers or floats, which are sorted: faster than a dictionary where nearly all are different."""
         cells, bad = _read(array)
         whole = are_whole(cells["number"])
-        values, counts = _sorted_distinct(array.filter(pa.array(train)))
+        values, counts = _sorted_distinct(_present(array, train))
         different = pa.array(values)
         # Of many only the most frequent are written as texts, which takes longer than sorting them all.
         most = MANY_CELLS if whole else KEPT_CATEGORIES
@@ -166,15 +173,24 @@ def _by_kind(cells: dict[FeatureType, pa.Array], counts: np.ndarray, *, whole: b
     }
 
 
-def _sorted_distinct(cells: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """The different finite numbers among cells, ascending, in 64 bits, and how often each is there `(n,) int64`."""
-    values = cells.drop_null().to_numpy(zero_copy_only=False)
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)].astype(np.float64)
+def _present(cells: pa.Array, train: np.ndarray) -> np.ndarray:
+    """The finite numbers among the train cells, in 64 bits, in new memory."""
+    if pa.types.is_floating(cells.type):
+        values = cells.to_numpy(zero_copy_only=False)
+        wide: np.ndarray = values[train & np.isfinite(values)].astype(np.float64, copy=False)
     else:
-        values = values.astype(np.uint64 if values.dtype.kind == "u" else np.int64)
-    values = np.sort(values)
-    first = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
+        bits = np.uint64 if pa.types.is_unsigned_integer(cells.type) else np.int64
+        wide = cells.filter(pa.array(train)).drop_null().to_numpy().astype(bits)
+    return wide
+
+
+def _sorted_distinct(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different ones of numbers, which are sorted in place, and how often each is there `(n,) int64`."""
+    values.sort()
+    new = values[1:] != values[:-1]
+    if new.all():
+        return values, np.ones(len(values), np.int64)
+    first = np.flatnonzero(np.concatenate([[True], new]))
     return values[first], np.diff(first, append=len(values))
 
 

@@ -58,9 +58,11 @@ def siphash(words: np.ndarray, starts: np.ndarray, lengths: np.ndarray, key: str
 
 def spread(hashes: np.ndarray) -> np.ndarray:
     """The finaliser of splitmix64 (Steele et al. 2014): a bijection whose every output bit depends on all inputs."""
-    hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    spread: np.ndarray = hashes ^ (hashes >> np.uint64(31))
+    spread: np.ndarray = hashes ^ (hashes >> np.uint64(30))
+    spread *= np.uint64(0xBF58476D1CE4E5B9)
+    spread ^= spread >> np.uint64(27)
+    spread *= np.uint64(0x94D049BB133111EB)
+    spread ^= spread >> np.uint64(31)
     return spread
 
 

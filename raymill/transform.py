@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -59,9 +59,12 @@ class Transform:
     def _encoder(self) -> Encoder:
         return Encoder(self.columns)
 
-    def apply(self, table: pa.Table) -> Features:
-        """The features of a table that `Schema.conform` or `Schema.table_from_rows` returned."""
-        return self._encoder.encode(table)
+    def apply(self, table: pa.Table, order: Literal["C", "F"] = "C") -> Features:
+        """The features of a table that `Schema.conform` or `Schema.table_from_rows` returned.
+
+        Rows are contiguous, as a network takes them, or with "F" columns, as a file of columns does.
+        """
+        return self._encoder.encode(table, order)
 
     def to_json(self) -> dict[str, Any]:
         return {"columns": [column_to_json(column) for column in self.columns]}
