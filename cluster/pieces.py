@@ -23,12 +23,15 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
 from cluster.failures import unwrap
+from cluster.heap import kept_heap
+from cluster.session import nodes_here
 from cluster.waiting import waiting
 from raymill.train_spec import CPUS_ASKED
 
 Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
 _RETRIES = 3
+_ROUNDS = 2
 _MOST_CARRIED_BYTES = 256 << 10
 
 
@@ -46,6 +49,12 @@ def each(work: Callable[[Piece], Answer], pieces: Sequence[Piece]) -> Iterator[A
                 yield pickle.loads(row["answer"])
     except Exception as error:
         raise unwrap(error) from error
+
+
+def enough() -> int:
+    """How many pieces of work keep all of Ray's processors busy, and leave few idle while the last of them is done."""
+    processors = sum(node.get("CPU", 0.0) for node in nodes_here())
+    return max(1, int(_ROUNDS * processors / CPUS_ASKED))
 
 
 @contextlib.contextmanager
@@ -104,9 +113,8 @@ def _unpacked(work: bytes | ray.ObjectRef) -> Callable[[Any], Any]:
 
 
 def _answer(work: bytes | ray.ObjectRef, index: int, piece: Any) -> list[pa.Table]:
-    answer = pickle.dumps(_unpacked(work)(piece))
-    # Else an idle worker keeps what its last piece needed.
-    pa.default_memory_pool().release_unused()
+    with kept_heap():
+        answer = pickle.dumps(_unpacked(work)(piece))
     return [pa.table({"piece": [index], "answer": [answer]})]
 
 

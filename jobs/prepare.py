@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import sys
 import time
@@ -17,13 +18,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cluster.pieces import each
+from cluster.pieces import each, enough
 from raymill.cells import has_text, is_supported
 from raymill.console import Console
 from raymill.errors import DataError, ResourceError, StoreError, UserError
 from raymill.gate import why_never
 from raymill.lease import Lease, lease
-from raymill.piece import Piece, placed
+from raymill.piece import Piece, in_turn, placed
 from raymill.preparation import (
     DONE,
     MOST_IDENTITIES,
@@ -161,7 +162,7 @@ def _freeze_split(spec: Spec, source: Source, held: Lease, console: Console) -> 
         return Split.of(spec.data)
     name = asked.column
     counted = functools.partial(count_times, task=spec.task, column=name)
-    answers = _pass(counted, source.pieces, "times", held, console)
+    answers = _pass(counted, source, "times", held, console)
     times = functools.reduce(lambda sofar, piece: sofar.merge(piece, name), answers)
     return Split.of(spec.data, times.cut(asked.train, asked.validation, name))
 
@@ -169,7 +170,7 @@ def _freeze_split(spec: Spec, source: Source, held: Lease, console: Console) -> 
 def _scan(spec: Spec, source: Source, split: Split, held: Lease, console: Console) -> Scan:
     """Scans every piece; DataError where a split has no rows."""
     look = functools.partial(scan, task=spec.task, split=split)
-    seen = functools.reduce(Scan.merge, _pass(look, source.pieces, "scanning", held, console, _rows_scanned))
+    seen = functools.reduce(Scan.merge, _pass(look, source, "scanning", held, console, _rows_scanned))
     known = sum(seen.census.rows)
     if not known:
         raise DataError(
@@ -192,7 +193,7 @@ def _sameness(spec: Spec, source: Source, split: Split, rows: int, held: Lease, 
     if split.cuts is not None or not rows:
         return ""
     look = functools.partial(identities, task=spec.task, split=split)
-    distinct = len(functools.reduce(np.union1d, _pass(look, source.pieces, "distinct", held, console)))
+    distinct = len(functools.reduce(np.union1d, _pass(look, source, "distinct", held, console)))
     if distinct >= min(rows, MOST_IDENTITIES):
         return ""
     what = f"{split.column!r}" if split.column else f"the key {', '.join(split.key)}" if split.key else "whole rows"
@@ -211,7 +212,7 @@ def _write(source: Source, recipe: Recipe, store: Store, held: Lease, console: C
     """Writes every piece's shards; leaves none behind where the data is at fault."""
     work = functools.partial(write_once, recipe=recipe, store=store)
     try:
-        return list(_pass(work, source.pieces, "writing", held, console, _rows_written))
+        return list(_pass(work, source, "writing", held, console, _rows_written))
     except UserError:
         held.require()
         for folder in (*SPLITS, RAW_TEST, DONE):
@@ -221,19 +222,26 @@ def _write(source: Source, recipe: Recipe, store: Store, held: Lease, console: C
 
 def _pass(
     work: Callable[[Piece], Answer],
-    pieces: Sequence[Piece],
+    source: Source,
     label: str,
     held: Lease,
     console: Console,
     rows: Callable[[Answer], int] = lambda answer: 0,
 ) -> Iterator[Answer]:
     """Works on every piece; `rows` says how many of the source an answer stands for, where they are counted."""
-    with console.progress(f"prepare   {label}", len(pieces)) as bar:
-        for done, answer in enumerate(each(work, pieces), start=1):
+    runs = source.runs(enough())
+    answers = itertools.chain.from_iterable(each(functools.partial(_work_in_turn, work), runs))
+    with console.progress(f"prepare   {label}", len(source.pieces)) as bar:
+        for done, answer in enumerate(answers, start=1):
             held.require()
             console.meter.worked(rows(answer))
             bar.reach(done)
             yield answer
+
+
+def _work_in_turn(work: Callable[[Piece], Answer], run: Sequence[Piece]) -> list[Answer]:
+    with in_turn(run) as pieces:
+        return [work(piece) for piece in pieces]
 
 
 def _rows_scanned(seen: Scan) -> int:

@@ -14,6 +14,8 @@ import pyarrow as pa
 from raymill.sketch import Quantiles
 
 _DAY_S = 86_400
+# Of measurements one of the first is a fraction, so that the others need not be looked at.
+_PROBED_CELLS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,6 +81,10 @@ class NumberStatistics:
 
 def are_whole(numbers: pa.Array) -> bool:
     """Whether all numbers of a column, `(rows,) float64`, but the missing ones are whole."""
+    return all(_are_whole(numbers.slice(*part)) for part in ((0, _PROBED_CELLS), (_PROBED_CELLS,)))
+
+
+def _are_whole(numbers: pa.Array) -> bool:
     values = numbers.to_numpy(zero_copy_only=False)
     return bool(np.all((values == np.floor(values)) | np.isnan(values)))
 

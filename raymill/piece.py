@@ -13,7 +13,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +21,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from raymill.cell_error import CellError
+from raymill.cursor import Cursor
 from raymill.errors import DataError, StoreError
 from raymill.store import Store
 
@@ -28,9 +29,6 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zip", ".tsv.zip")
 # A record longer than a block is an error of Arrow's reader.
 _BLOCK_BYTES = 8 << 20
-# Of a row group that is read in part: read ahead per column, and decoded at a time.
-_BUFFER_BYTES = 1 << 20
-_BATCH_ROWS = 32_768
 _REPAIR = "Correct the file, or leave it out."
 _ENCRYPTED = 1
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -79,12 +77,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """Parts of files that are read as one table, with the name that its prepared shards take."""
+    """Parts of files that are read as one table, with the name that its prepared shards take.
+
+    One that is a part of a row group may have a `cursor` over that, which it shares with the pieces beside it.
+    """
 
     name: str
     store: Store
     parts: tuple[Part, ...]
     schema: pa.Schema
+    cursor: Cursor | None = None
 
     @property
     def label(self) -> str:
@@ -122,12 +124,32 @@ class Piece:
         Raises DataError naming the file and Arrow's reason, with the row where Arrow knows it.
         """
         names = columns if columns is not None else self.schema.names
-        return pa.concat_tables([self._read(part, names) for part in self.parts]).combine_chunks()
+        cursor = self.cursor if columns is None else None
+        return pa.concat_tables([self._read(part, names, cursor) for part in self.parts]).combine_chunks()
 
-    def _read(self, part: Part, names: list[str]) -> pa.Table:
+    def _read(self, part: Part, names: list[str], cursor: Cursor | None = None) -> pa.Table:
         wanted = pa.schema([self.schema.field(name) for name in names])
-        with readable(self.store, part.path, part.first_record) as stream:
-            return _exactly(_read_part(stream, part, names).select(names), wanted).cast(wanted)
+        with _damage_told(self.store, part.path, part.first_record):
+            return _exactly(self._rows(part, names, cursor).select(names), wanted).cast(wanted)
+
+    def _rows(self, part: Part, names: list[str], cursor: Cursor | None) -> pa.Table:
+        if cursor is not None and part.rows is not None:
+            return cursor.rows(*part.rows)
+        with self.store.reading(part.path) as stream:
+            return _read_part(stream, part, names)
+
+
+@contextlib.contextmanager
+def in_turn(pieces: Sequence[Piece]) -> Iterator[Sequence[Piece]]:
+    """A run of a source's pieces, to be read one after the other: parts of one row group share its decoding."""
+    if len(pieces) == 1:
+        yield pieces
+        return
+    store, part = pieces[0].store, pieces[0].parts[0]
+    with store.reading(part.path) as stream:
+        with _damage_told(store, part.path, part.first_record):
+            cursor = Cursor(stream, part.start, pieces[0].schema.names)
+        yield [replace(piece, cursor=cursor) for piece in pieces]
 
 
 @contextlib.contextmanager
@@ -145,9 +167,14 @@ def placed(pieces: Sequence[Piece], rows: Sequence[int]) -> Iterator[None]:
 @contextlib.contextmanager
 def readable(store: Store, path: str, first_record: int = 0) -> Iterator[pa.NativeFile]:
     """An open file of a source; what Arrow finds wrong in its content is a DataError naming the file."""
+    with _damage_told(store, path, first_record), store.reading(path) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _damage_told(store: Store, path: str, first_record: int) -> Iterator[None]:
     try:
-        with store.reading(path) as stream:
-            yield stream
+        yield
     except _DAMAGE as error:
         if _is_utf16(store, path):
             raise DataError(f"{store.uri}/{path} can't be read: it is UTF-16.", "Write it as UTF-8.") from error
@@ -204,7 +231,7 @@ def csv_columns(stream: pa.NativeFile, path: str) -> tuple[list[str], bool]:
 
 def _read_part(stream: pa.NativeFile, part: Part, columns: list[str]) -> pa.Table:
     if part.rows is not None:
-        return _rows_of_group(stream, part.start, *part.rows, columns)
+        return Cursor(stream, part.start, columns).rows(*part.rows)
     if is_parquet(part.path):
         file = pq.ParquetFile(stream, pre_buffer=True)
         stop = file.num_row_groups if part.stop is None else part.stop
@@ -234,20 +261,6 @@ def _exactly(table: pa.Table, wanted: pa.Schema) -> pa.Table:
         if pa.types.is_decimal(column.type) and pa.types.is_floating(field.type):
             table = table.set_column(index, field.name, column.cast(pa.string()))
     return table
-
-
-def _rows_of_group(stream: pa.NativeFile, group: int, start: int, stop: int, columns: list[str]) -> pa.Table:
-    """The rows `[start, stop)` of a row group, never holding more of it: what comes before is decoded and dropped."""
-    file = pq.ParquetFile(stream, buffer_size=_BUFFER_BYTES)
-    kept = []
-    at = 0
-    for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
-        if at + len(batch) > start:
-            kept.append(batch[max(start - at, 0) : stop - at])
-        at += len(batch)
-        if at >= stop:
-            break
-    return pa.Table.from_batches(kept)
 
 
 def _dialect(path: str) -> pacsv.ParseOptions:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import functools
 import hashlib
+import itertools
 import json
 import re
 from collections import Counter
@@ -139,6 +140,15 @@ class Source:
             pieces.append(Piece(name=name, store=self.store, parts=tuple(group), schema=self.schema))
         return tuple(pieces)
 
+    def runs(self, wanted: int) -> list[tuple[Piece, ...]]:
+        """The pieces in order, those of one row group together in runs, so many runs as are wanted or more.
+
+        A run is read in turn, so that what lies before its pieces is decoded for the first of them only.
+        """
+        most = max(1, len(self.pieces) // wanted)
+        groups = (tuple(pieces) for _, pieces in itertools.groupby(self.pieces, _row_group))
+        return [run for group in groups for run in _shared(group, most)]
+
     def _piece_bytes(self, most: int) -> int:
         """Less than `most` where the table is so small that few processors would have work otherwise."""
         total = sum(size for head in self.heads for size in head.group_bytes)
@@ -170,6 +180,19 @@ class Source:
             else:
                 yield from _row_parts(part, rows, size_bytes, parts)
             record += rows
+
+
+def _row_group(piece: Piece) -> tuple[str, int | None]:
+    """What pieces have in common that are parts of one row group, and no others."""
+    part = piece.parts[0]
+    return (part.path, part.start) if len(piece.parts) == 1 and part.rows is not None else (piece.name, None)
+
+
+def _shared(pieces: tuple[Piece, ...], most: int) -> Iterator[tuple[Piece, ...]]:
+    """Pieces in the fewest near-equal runs of `most` each."""
+    runs = -(-len(pieces) // most)
+    for run in range(runs):
+        yield pieces[run * len(pieces) // runs : (run + 1) * len(pieces) // runs]
 
 
 def _row_parts(group: Part, rows: int, size_bytes: int, parts: int) -> Iterator[tuple[Part, int]]:
