@@ -12,9 +12,10 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-# Of glibc's malloc.h; from these numbers of bytes on it would give memory back, or ask the system for each array apart.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_NEVER_BYTES = 1 << 30
+# Of glibc's malloc.h: how much that is free it gives back, and from which size on it asks for an array by itself,
+# which is the most that every glibc takes for that.
+_TRIM_THRESHOLD, _KEPT_BYTES = -1, 1 << 30
+_MMAP_THRESHOLD, _SINGLE_BYTES = -3, 32 << 20
 
 
 @contextlib.contextmanager
@@ -23,8 +24,8 @@ def kept_heap() -> Iterator[None]:
     libc = ctypes.CDLL(None)
     known = hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim")  # glibc's own, that other C libraries lack
     if known:
-        libc.mallopt(_TRIM_THRESHOLD, _NEVER_BYTES)
-        libc.mallopt(_MMAP_THRESHOLD, _NEVER_BYTES)
+        libc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_MMAP_THRESHOLD, _SINGLE_BYTES)
     try:
         yield
     finally:

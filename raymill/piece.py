@@ -179,10 +179,11 @@ def _damage_told(store: Store, path: str, first_record: int) -> Iterator[None]:
         if _is_utf16(store, path):
             raise DataError(f"{store.uri}/{path} can't be read: it is UTF-16.", "Write it as UTF-8.") from error
         raise _unreadable(store, path, error, first_record) from error
-    except StoreError as error:
-        if not _is_of_content(error.__cause__):
+    except (StoreError, OSError) as error:
+        cause = error.__cause__ if isinstance(error, StoreError) else error
+        if not _is_of_content(cause):
             raise
-        raise _unreadable(store, path, error.__cause__, first_record) from error
+        raise _unreadable(store, path, cause, first_record) from error
 
 
 def _unreadable(store: Store, path: str, error: BaseException | None, first_record: int) -> DataError:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from raymill.cells import KINDS, MISSING, BadCell, has_text, is_supported, plain, read
+from raymill.cells import KINDS, MISSING, BadCell, coded, codes_of, has_text, is_coded, is_supported, plain, read
 from raymill.spec import FeatureType
 from tests.datasets import CANONICAL
 
@@ -123,6 +123,17 @@ def test_dictionaries_and_large_strings_become_plain() -> None:
     assert plain(column).to_pylist() == ["a", None, "a", "b"]
     assert plain(pa.array(["a"], pa.large_string())).type == pa.string()
     assert not is_supported(pa.list_(pa.int64()))
+
+
+def test_texts_of_which_the_first_repeat_become_codes_and_nothing_else_does() -> None:
+    texts = pa.array(["b", None, "a", "b"] * 600)
+    codes = coded(pa.chunked_array([texts]))
+    assert is_coded(codes.type) and codes.to_pylist() == texts.to_pylist()
+    assert codes.dictionary.to_pylist() == ["b", "a"]
+    assert codes_of(codes)[:4].tolist() == [0, 2, 1, 0]
+    assert coded(codes).equals(codes)
+    for other in (pa.array([f"id-{i}" for i in range(2_000)]), pa.array([1, 1, 1])):
+        assert coded(other).equals(other)
 
 
 def test_long_decimals_are_categories_by_their_digits() -> None:

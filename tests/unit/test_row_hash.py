@@ -31,6 +31,8 @@ def test_dictionaries_and_large_strings_hash_as_their_texts() -> None:
     texts = pa.array(["x", "y", None, "x"])
     assert _hash(texts.dictionary_encode()).tolist() == _hash(texts).tolist()
     assert _hash(texts.cast(pa.large_string())).tolist() == _hash(texts).tolist()
+    codes = pa.DictionaryArray.from_arrays(pa.array([3, 1, 0, 3]), pa.array([None, "y", "z", "x"]))
+    assert _hash(codes).tolist() == _hash(texts).tolist()
 
 
 def test_a_row_hashes_alike_beside_any_other_rows() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from raymill.cell_error import CellError
 from raymill.errors import DataError, StoreError
-from raymill.piece import placed, readable
+from raymill.piece import in_turn, placed, readable
 from raymill.row_hash import hash_rows
 from raymill.source import Source
 from raymill.store import Store
@@ -182,6 +182,41 @@ def test_a_row_group_that_is_too_large_is_cut_by_its_rows(tmp_path: Path) -> Non
     with pytest.raises(CellError) as caught, source.pieces[2].naming():
         raise CellError("bad:", 5, "", "")
     assert (caught.value.file, caught.value.row) == ("t.parquet", 45_005)
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> Source:
+    """A row group of eight pieces, and one of a single piece."""
+    table = pa.table({"n": np.arange(100_000), "text": [f"{i % 7}" for i in range(100_000)]})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=90_000)
+    return dataclasses.replace(Source.open(str(tmp_path)), parquet_piece_bytes=310_000)
+
+
+def test_pieces_of_one_row_group_make_near_equal_runs_of_as_many_as_are_wanted_or_more(cut: Source) -> None:
+    for wanted, sizes in ((1, [8, 1]), (2, [4, 4, 1]), (3, [2, 3, 3, 1]), (5, [1] * 9), (50, [1] * 9)):
+        runs = cut.runs(wanted)
+        assert [len(run) for run in runs] == sizes
+        assert tuple(piece for run in runs for piece in run) == cut.pieces
+
+
+def test_pieces_in_turn_hold_what_they_hold_alone_also_where_one_is_passed_over(cut: Source) -> None:
+    (run, _) = cut.runs(1)
+    with in_turn(run) as pieces:
+        for index in (0, 1, 4, 6):
+            assert pieces[index].read().equals(run[index].read())
+            assert pieces[index].read(["n"]).equals(run[index].read(["n"]))
+            with pytest.raises(CellError) as caught, pieces[index].naming():
+                raise CellError("bad:", 5, "", "")
+            assert caught.value.row == run[index].parts[0].first_row + 5
+
+
+def test_damage_that_pieces_in_turn_meet_names_the_file(cut: Source, tmp_path: Path) -> None:
+    whole = (tmp_path / "t.parquet").read_bytes()
+    (run, _) = cut.runs(1)
+    (tmp_path / "t.parquet").write_bytes(whole[:4] + bytes(len(whole) // 2) + whole[len(whole) // 2 + 4 :])
+    with pytest.raises(DataError, match=r"t\.parquet can't be read"), in_turn(run) as pieces:
+        for piece in pieces:
+            piece.read()
 
 
 def test_a_table_of_few_pieces_is_cut_into_smaller_ones(tmp_path: Path) -> None:

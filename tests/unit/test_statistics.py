@@ -144,6 +144,14 @@ def test_dictionary_values_that_no_row_holds_are_no_evidence() -> None:
     assert "number" not in column.unreadable and column.distinct == 1
 
 
+def test_codes_of_texts_are_summarised_as_the_texts() -> None:
+    values = ["b", " a", None, "a", "NA", "7.0", "7", "b"]
+    train = np.array([False, True, True, True, True, True, False, True])
+    texts = TableSummary.of(pa.table({"x": values}), train)
+    codes = TableSummary.of(pa.table({"x": pa.array(values).dictionary_encode()}), train)
+    assert pickle.dumps(codes) == pickle.dumps(texts)
+
+
 def test_distinct_counts_are_estimated_beyond_the_exact_ones() -> None:
     assert summarise([f"k{i % 700}" for i in range(5_000)]).distinct == 700
     assert abs(summarise([f"k{i}" for i in range(30_000)]).distinct / 30_000 - 1) < 0.07

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raymill.cells import coded, is_coded
 from raymill.columns import CategoryColumn, NumberColumn
 from raymill.errors import DataError
 from raymill.layout import CategoryFeature
@@ -39,6 +40,23 @@ def features(schema: Schema, transform: Transform, columns: dict[str, Any]) -> d
     layout = transform.layout
     names = [*layout.numbers, *(feature.name for feature in layout.categories)]
     return dict(zip(names, [*encoded.numbers.T.tolist(), *encoded.categories.T.tolist()], strict=True))
+
+
+def test_many_codes_of_texts_give_the_features_of_the_texts_by_rows_or_by_columns() -> None:
+    chance = np.random.default_rng(3)
+    few = pa.array([" a", "a", "b", "NA", None]).take(pa.array(chance.integers(0, 5, 9_000)))
+    many = pa.array([f"w{i}" for i in range(400)]).take(pa.array(chance.integers(0, 400, 9_000)))
+    columns = {"few": few, "many": many, "n": chance.normal(size=9_000)}
+    schema, transform = fit(columns)
+    texts = transform.apply(schema.conform(pa.table(columns)))
+    assert texts.numbers.shape[1] and texts.categories.shape[1]
+    codes = schema.conform(pa.table(columns | {"few": coded(few), "many": coded(many)}))
+    assert is_coded(codes["few"].type) and is_coded(codes["many"].type)
+    by_columns = transform.apply(codes, order="F")
+    assert by_columns.numbers.flags.f_contiguous
+    for found in (transform.apply(codes), by_columns):
+        assert found.numbers.tobytes() == texts.numbers.tobytes()
+        assert found.categories.tobytes() == texts.categories.tobytes()
 
 
 def test_numbers_are_imputed_by_the_train_median_then_standardised() -> None:
