@@ -21,7 +21,8 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from raymill.cell_error import CellError
-from raymill.cursor import Cursor
+from raymill.cells import coded, first_seen, is_coded, whole
+from raymill.cursor import Cursor, open_coded
 from raymill.errors import DataError, StoreError
 from raymill.store import Store
 
@@ -124,13 +125,26 @@ class Piece:
         Raises DataError naming the file and Arrow's reason, with the row where Arrow knows it.
         """
         names = columns if columns is not None else self.schema.names
-        cursor = self.cursor if columns is None else None
-        return pa.concat_tables([self._read(part, names, cursor) for part in self.parts]).combine_chunks()
+        return pa.concat_tables([self._read(part, names) for part in self.parts]).combine_chunks()
 
-    def _read(self, part: Part, names: list[str], cursor: Cursor | None = None) -> pa.Table:
+    def read_coded(self) -> pa.Table:
+        """What `read` gives with all columns, with codes in place of texts that repeat (`raymill.cells.coded`)."""
+        alone = len(self.parts) == 1
+        tables = [self._read(part, self.schema.names, self.cursor, as_codes=alone) for part in self.parts]
+        table = pa.concat_tables(tables).combine_chunks()
+        for index, column in enumerate(table.columns):
+            if is_coded(column.type) or pa.types.is_string(column.type):
+                cells = first_seen(whole(column)) if is_coded(column.type) else coded(column)
+                table = table.set_column(index, table.field(index).name, cells)
+        return table
+
+    def _read(self, part: Part, names: list[str], cursor: Cursor | None = None, as_codes: bool = False) -> pa.Table:
         wanted = pa.schema([self.schema.field(name) for name in names])
         with _damage_told(self.store, part.path, part.first_record):
-            return _exactly(self._rows(part, names, cursor).select(names), wanted).cast(wanted)
+            table = self._rows(part, names, cursor).select(names)
+            if as_codes:
+                wanted = _with_codes(wanted, table.schema)
+            return _exactly(table, wanted).cast(wanted)
 
     def _rows(self, part: Part, names: list[str], cursor: Cursor | None) -> pa.Table:
         if cursor is not None and part.rows is not None:
@@ -234,9 +248,8 @@ def _read_part(stream: pa.NativeFile, part: Part, columns: list[str]) -> pa.Tabl
     if part.rows is not None:
         return Cursor(stream, part.start, columns).rows(*part.rows)
     if is_parquet(part.path):
-        file = pq.ParquetFile(stream, pre_buffer=True)
-        stop = file.num_row_groups if part.stop is None else part.stop
-        return file.read_row_groups(range(part.start, stop), columns=columns)
+        groups = range(part.start, pq.read_metadata(stream).num_row_groups if part.stop is None else part.stop)
+        return open_coded(stream, groups, pre_buffer=True).read_row_groups(groups, columns=columns)
     if part.stop is not None:
         stream.seek(part.start)
         stream = pa.BufferReader(stream.read_buffer(part.stop - part.start))
@@ -262,6 +275,17 @@ def _exactly(table: pa.Table, wanted: pa.Schema) -> pa.Table:
         if pa.types.is_decimal(column.type) and pa.types.is_floating(field.type):
             table = table.set_column(index, field.name, column.cast(pa.string()))
     return table
+
+
+def _with_codes(wanted: pa.Schema, found: pa.Schema) -> pa.Schema:
+    """A schema with codes where it has texts and codes of them were found."""
+    pairs = zip(wanted, found, strict=True)
+    return pa.schema(
+        [
+            mine.with_type(theirs.type) if pa.types.is_string(mine.type) and is_coded(theirs.type) else mine
+            for mine, theirs in pairs
+        ]
+    )
 
 
 def _dialect(path: str) -> pacsv.ParseOptions:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from raymill import __version__
-from raymill.cells import BadCell, coded, plain, read, texts
+from raymill.cells import BadCell, plain, read, texts
 from raymill.class_rows import ClassRows
 from raymill.piece import Piece
 from raymill.prepared import Shard, shard_table, write_shard
@@ -103,7 +103,7 @@ def count_times(piece: Piece, task: TaskSpec, column: str) -> TimeCounts:
 def scan(piece: Piece, task: TaskSpec, split: Split) -> Scan:
     """Deals a piece's rows to splits and summarises its columns."""
     with piece.naming():
-        table = _coded(piece.read())
+        table = piece.read_coded()
         known = _has_target(task, table)
         hashes = hash_rows(table.columns, table.num_rows)
         splits = split.assign(table, hashes)
@@ -138,7 +138,7 @@ def write_once(piece: Piece, recipe: Recipe, store: Store) -> Written:
 def write(piece: Piece, recipe: Recipe, store: Store) -> Written:
     """Transforms a piece's rows and writes its shards to the dataset's store."""
     with piece.naming():
-        table = _coded(piece.read())
+        table = piece.read_coded()
         values, known = encode_target(recipe.task, table[recipe.task.target])
         hashes = hash_rows(table.columns, table.num_rows)
         splits = np.where(known, recipe.split.assign(table, hashes), np.int8(-1))
@@ -169,14 +169,6 @@ def _prepared(recipe: Recipe, conformed: pa.Table, values: np.ndarray) -> pa.Tab
     regression = recipe.task.kind == "regression"
     target = recipe.task.standardise(values) if regression else values.astype(np.int32)
     return shard_table(recipe.transform.layout, recipe.transform.apply(conformed, order="F"), target)
-
-
-def _coded(table: pa.Table) -> pa.Table:
-    """A raw table with codes in place of texts that repeat."""
-    for index, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
-            table = table.set_column(index, field.name, coded(table[index]))
-    return table
 
 
 def _count(values: np.ndarray, task: Task) -> list[int]:

@@ -6,6 +6,7 @@ import pickle
 import zipfile
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raymill.cell_error import CellError
+from raymill.cells import is_coded
 from raymill.errors import DataError, StoreError
 from raymill.piece import in_turn, placed, readable
 from raymill.row_hash import hash_rows
@@ -208,6 +210,30 @@ def test_pieces_in_turn_hold_what_they_hold_alone_also_where_one_is_passed_over(
             with pytest.raises(CellError) as caught, pieces[index].naming():
                 raise CellError("bad:", 5, "", "")
             assert caught.value.row == run[index].parts[0].first_row + 5
+
+
+@pytest.mark.parametrize("options", [{}, {"use_dictionary": False}, {"row_group_size": 7_000}, {"store_schema": False}])
+def test_texts_that_repeat_are_read_as_the_codes_that_they_would_be_given(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    words = pa.array(["x", "y", None]).take(pa.array(np.random.default_rng(1).integers(0, 3, 50_000)))
+    codes = words.dictionary_encode()
+    ids = pa.array([f"id {i}" for i in range(50_000)])
+    columns = {"a.b": words, "nested": pa.array([["x"], None] * 25_000), "ids": ids, "bytes": words.cast(pa.binary())}
+    columns |= {"late": pa.concat_arrays([pa.array(["same"] * 25_000), ids[25_000:]]), "none": pa.nulls(50_000)}
+    columns |= {"codes": pa.DictionaryArray.from_arrays(codes.indices.cast(pa.int8()), codes.dictionary)}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet", **options)
+    for piece_bytes in (40 << 20, 300_000):
+        source = dataclasses.replace(Source.open(str(tmp_path)), parquet_piece_bytes=piece_bytes)
+        for run in source.runs(2):
+            with in_turn(run) as pieces:
+                for alone, piece in zip(run, pieces, strict=True):
+                    plain, found = alone.read(), piece.read_coded()
+                    assert found.equals(alone.read_coded()) and found.cast(source.schema).equals(plain)
+                    coded = [field.name for field in found.schema if is_coded(field.type)]
+                    assert {"a.b", "none", "codes"} <= set(coded) <= {"a.b", "none", "codes", "late"}
+                    for name in coded:
+                        assert found[name].combine_chunks().equals(plain[name].combine_chunks().dictionary_encode())
 
 
 def test_damage_that_pieces_in_turn_meet_names_the_file(cut: Source, tmp_path: Path) -> None:
