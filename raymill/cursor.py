@@ -19,10 +19,14 @@ _CODE_BYTES = 3
 def open_coded(stream: pa.NativeFile, groups: range, **options: Any) -> pq.ParquetFile:
     """A Parquet file of which texts that repeat in all of some row groups are read as codes."""
     metadata = pq.read_metadata(stream)
-    # Not those inside of lists, which Arrow can't read so.
+    # Those inside of lists, whose paths are longer, Arrow can't read so.
     texts = {field.name for field in metadata.schema.to_arrow_schema() if pa.types.is_string(field.type)}
-    columns = [[metadata.row_group(group).column(index) for group in groups] for index in range(metadata.num_columns)]
-    repeating = texts & {chunks[0].path_in_schema for chunks in columns if chunks and all(map(_repeats, chunks))}
+    paths = {index: metadata.schema.column(index).path for index in range(metadata.num_columns)}
+    repeating = [
+        path
+        for index, path in paths.items()
+        if path in texts and all(_repeats(metadata.row_group(group).column(index)) for group in groups)
+    ]
     return pq.ParquetFile(stream, metadata=metadata, read_dictionary=repeating, **options)
 
 

@@ -143,11 +143,11 @@ def write(piece: Piece, recipe: Recipe, store: Store) -> Written:
         hashes = hash_rows(table.columns, table.num_rows)
         splits = np.where(known, recipe.split.assign(table, hashes), np.int8(-1))
         census = Census.of(hashes[known], splits[known])
-        features = recipe.schema.conform(table)
+        conformed = recipe.schema.conform(table)
     shards = {}
-    for folder, rows in _parts(recipe, table, features, values, splits):
+    for folder, rows in _parts(recipe, table, conformed, values, splits):
         if folder == RAW_TEST:
-            rows = rows.cast(piece.schema)
+            rows = rows.cast(piece.schema)  # texts again, as they were read
         if rows.num_rows:
             shards[folder] = write_shard(store, f"{folder}/{piece.name}.parquet", rows)
     counts = {name: _count(values[splits == index], recipe.task) for index, name in enumerate(SPLITS)}
