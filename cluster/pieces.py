@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import ray.data
+from ray.data._internal.execution.resource_manager import ResourceManager
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
@@ -32,6 +33,7 @@ Piece = TypeVar("Piece")
 Answer = TypeVar("Answer")
 _RETRIES = 3
 _ROUNDS = 2
+_LIMITS_EVERY_S = 0.1
 _MOST_CARRIED_BYTES = 256 << 10
 
 
@@ -119,7 +121,12 @@ def _answer(work: bytes | ray.ObjectRef, index: int, piece: Any) -> list[pa.Tabl
 
 
 def _set_up() -> None:
-    """Ray Data keeps the order, and speaks through its log file only: a job's own console tells what is done."""
+    """Ray Data keeps the order, and speaks through its log file only: a job's own console tells what is done.
+
+    It begins a pass with no processors, which its coordinator tells it of a moment later, and looks again after a
+    second, in which pieces are done one by one: two seconds of each prepare, for a number that has no setting.
+    """
+    ResourceManager.GLOBAL_LIMITS_UPDATE_INTERVAL_S = _LIMITS_EVERY_S
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
