@@ -20,6 +20,7 @@ import numpy as np
 from cluster.pieces import each
 from raymill.cells import has_text, is_supported
 from raymill.console import Console
+from raymill.drift_reference import DriftReference
 from raymill.errors import DataError, ResourceError, StoreError, UserError
 from raymill.gate import why_never
 from raymill.lease import Lease, lease
@@ -285,6 +286,7 @@ def _account(
         source=spec.data.source,
         rows_read=seen.summary.rows,
         rows_without_target=seen.summary.rows - sum(seen.census.rows),
+        drift_reference=DriftReference.of(recipe.transform, seen.summary),
     )
 
 
