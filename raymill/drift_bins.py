@@ -99,4 +99,5 @@ def _boolean(cells: pa.ChunkedArray) -> np.ndarray:
 
 
 def _timestamp(cells: pa.ChunkedArray) -> np.ndarray:
-    return cells.is_null().to_numpy().astype(np.int64)
+    missing: np.ndarray = cells.is_null().to_numpy()
+    return missing.astype(np.int64)
