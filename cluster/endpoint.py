@@ -188,8 +188,9 @@ def _run(args: dict[str, Any]) -> None:
 def _wait_until_public(args: dict[str, Any], endpoint: Endpoint, front: Front) -> None:
     """Waits until for a while only such replicas answer: a second where there were others.
 
-    Both kinds are asked in turn at first, and a connection that was open then knows the old ones for one more request. Serve calls a change done only when the old replicas have drained, half a minute later. Raises
-    what kept the replicas or the proxy from starting.
+    Both kinds are asked in turn at first, and a connection that was open then knows the old ones for one more request.
+    Serve calls a change done only when the old replicas have drained, half a minute later. Raises what kept the
+    replicas or the proxy from starting.
     """
     deadline_s, since_s, why = time.monotonic() + _PUBLIC_WITHIN_S, None, ""
     steady_s = _STEADY_WHERE_NEW_S if endpoint.is_new else _STEADY_S

@@ -41,11 +41,11 @@ class Replica(V2Methods):
     def __init__(self, args: EndpointArgs, load: Callable[[str, str], Model] = load_model) -> None:
         import torch
 
+        self._log = self._feedback = None
         torch.set_num_threads(max(1, int(args.cpus)))
         admission = None if args.tokens is None else admission_at(args.tokens)
         self._meters, self._waiting = Meters(args.name, args.version), 0
         model = load(args.bundle_uri, args.digest)
-        self._log = self._feedback = None
         if args.store_uri is not None:
             store, replica = Store(args.store_uri), serve.get_replica_context().replica_id.unique_id
             self._feedback = Feedback(store, args.name, replica, model.predictor.task)

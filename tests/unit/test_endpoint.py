@@ -13,8 +13,9 @@ from cluster.endpoint import _url
 from cluster.endpoint_arguments import APPLICATION
 from cluster.endpoint_record import EndpointRecord, find, forget, health_of
 from cluster.front import check_port
+from cluster.sample import ask
 from cluster.serve_failure import cause_of
-from raymill.errors import DataError, InternalError, ResourceError
+from raymill.errors import DataError, InternalError, MachineError, ResourceError
 from raymill.spec import Spec
 from raymill.store import Store
 
@@ -72,6 +73,14 @@ def test_the_record_of_a_dead_endpoint_or_of_a_port_that_another_took_finds_noth
     _record(healthy, "other").write(store)
     assert find(store, "other") is None
     assert health_of("http://127.0.0.1:9") is None
+
+
+def test_no_proxy_of_the_environment_is_asked_for_an_endpoint(healthy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert health_of(healthy) is not None
+    with pytest.raises(MachineError, match="status 501"):  # by the server itself, which takes no POST
+        ask(f"{healthy}/v1/demo/predict", [{"a": 1}], token="secret")
 
 
 def test_a_namesake_from_another_store_is_not_this_endpoint(tmp_path: Path, healthy: str) -> None:

@@ -20,7 +20,7 @@ from raymill.release_report import ReleaseReport
 from raymill.spec import Spec
 from raymill.store import Store
 
-SERVED = Served(version="2", url="http://far")
+SERVED = Served(version="2", url="http://far", bundle_uri="s3://a", digest="a" * 64)
 CHAMPION = ServedModel(version="3", bundle_uri="s3://b", digest="d" * 64, run_id="r")
 
 
@@ -88,8 +88,9 @@ def test_the_same_share_again_begins_nothing_anew(
 
 def test_replicas_that_could_not_load_the_candidate_are_said() -> None:
     candidate = Candidate(version="3", bundle_uri="s3://b", digest="d")
-    fields = {"share": 0.1, "shadow": False, "begun": now(), "changed": now()}
-    begun = Release(id="r", name="far", stable="2", candidate=candidate, **fields)
+    stable = {"stable": "2", "stable_bundle_uri": "u", "stable_digest": "d"}
+    fields = stable | {"share": 0.1, "shadow": False, "begun": now(), "changed": now()}
+    begun = Release(id="r", name="far", candidate=candidate, **fields)
     report = ReleaseReport(replicas=2, failures=("The bundle is gone.",))
     lines = Standing(release=begun, report=report, decision=Hold(reason="not yet")).lines()
     assert "failed    1 replicas to load the candidate: The bundle is gone." in lines
