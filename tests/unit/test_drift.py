@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import pyarrow as pa
@@ -71,9 +72,18 @@ def test_a_change_that_the_rows_can_show_is_found_in_every_column(rows: int, dis
 
 
 def test_the_effect_is_the_share_of_rows_that_lie_elsewhere() -> None:
-    effects, at_least = effects_of(np.array([[500_000, 500_000, 0]]), np.array([[300_000, 400_000, 300_000]]), 1e-8)
-    assert effects == pytest.approx([0.3])
-    assert 0.29 < at_least[0] < 0.3
+    train = np.array([[500_000, 500_000, 0], [500_000, 500_000, 0]])
+    live = np.array([[300_000, 400_000, 300_000], [550_000, 450_000, 0]])
+    effects, at_least = effects_of(train, live, 1e-8)
+    noise = (math.sqrt(0.25e-6 + 0.21e-6) + math.sqrt(0.25e-6 + 0.24e-6) + math.sqrt(0.21e-6)) / 2
+    margin = math.sqrt((1e-6 + 1e-6) / 2 * math.log(2 / 1e-8))
+    assert effects == pytest.approx([0.3, 0.05])
+    assert at_least[0] == pytest.approx(0.3 - noise - margin) and at_least[0] > 0.294
+
+
+def test_a_small_change_that_is_surely_there_is_no_drift() -> None:
+    found = drift(["a"], np.array([[500_000, 500_000]]), np.array([[550_000, 450_000]]))
+    assert isinstance(found, Steady) and 0.04 < found.columns[0].at_least < 0.05
 
 
 def test_one_column_among_many_is_named_first() -> None:
