@@ -71,8 +71,8 @@ class DriftWatch:
             return
         try:
             self._growing += self._bins.count(self._rows.conformed(taken))
-        except Exception:  # noqa: BLE001 (what is wrong with a few rows ends no watch)
-            self._fail()
+        except Exception as error:  # noqa: BLE001 (what is wrong with a few rows ends no watch)
+            self._fail(error)
         if self._growing[0].sum() >= _LOOK_ROWS:
             self._look()
 
@@ -97,7 +97,8 @@ class DriftWatch:
         """
         if len(rows) <= most:
             return rows
-        at = ((np.arange(most) + self._random.random(most)) * (len(rows) / most)).astype(np.int64)
+        ends = np.arange(most + 1) * len(rows) // most
+        at = self._random.integers(ends[:-1], ends[1:])
         return rows.take(pa.array(at)) if isinstance(rows, pa.Table) else [rows[index] for index in at]
 
     def _look(self) -> None:
@@ -108,19 +109,22 @@ class DriftWatch:
 
     def _tell(self, found: Drift) -> None:
         """Says which columns drift whenever they are others than before."""
-        drifting = found.drifting if isinstance(found, Drifted) else ()
-        names = {column.name for column in drifting}
+        names = {column.name for column in found.drifting} if isinstance(found, Drifted) else set()
         if names != self._said:
-            worst = ", ".join(f"{c.name!r} {c.effect:.0%} (at least {c.at_least:.0%})" for c in drifting[:_MOST_NAMED])
-            self._say(
-                f"{len(names)} columns drift; of the newest {found.rows} rows so many lie elsewhere than of the train "
-                f"rows: {worst}"
-                if names
-                else f"no column drifts any more, in the newest {found.rows} rows"
-            )
+            self._say(_in_words(found) if isinstance(found, Drifted) else "no column drifts any more")
         self._said = names
 
-    def _fail(self) -> None:
+    def _fail(self, error: Exception) -> None:
         if not self._has_failed:
-            logger.exception("rows could not be counted for drift; this is said once")
+            # Its kind alone, since what it says may hold a cell of a private column.
+            self._say(f"rows can't be counted for drift, by a {type(error).__name__}; this is said once")
         self._has_failed = True
+
+
+def _in_words(found: Drifted) -> str:
+    columns = found.drifting
+    worst = ", ".join(f"{c.name!r} {c.effect:.0%} (at least {c.at_least:.0%})" for c in columns[:_MOST_NAMED])
+    return (
+        f"{len(columns)} of {len(found.columns)} columns drift; of the newest {found.rows} rows so many lie elsewhere "
+        f"than of the train rows: {worst}"
+    )
