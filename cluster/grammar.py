@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any
 
 JOBS = ("run", "prepare", "train", "evaluate", "promote", "predict")
@@ -186,3 +187,8 @@ def _add_k8s(commands: Any) -> None:
     action.add_argument("--input", help="of predict: a file, glob or folder of raw rows")
     action.add_argument("--output", help="of predict: a folder for Parquet files")
     parser.set_defaults(json=False, debug=False)
+
+
+def again(arguments: argparse.Namespace) -> str:
+    """What of a command names its spec, to be typed after another one."""
+    return shlex.join([arguments.spec, *arguments.overrides])

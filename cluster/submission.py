@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import raymill
 from cluster.jobs_api import Job, JobsApi
@@ -98,7 +99,15 @@ class Submission:
         return report
 
 
-def find(api: JobsApi, name: str, id: str | None) -> Job | None:
+class KnowsJobs(Protocol):
+    """Where jobs run: in the order in which they were handed over."""
+
+    def jobs(self) -> list[Job]: ...
+
+    def job(self, id: str) -> Job | None: ...
+
+
+def find(api: KnowsJobs, name: str, id: str | None) -> Job | None:
     """A job of a spec's name that a cluster knows: by its id, or the newest."""
     known = api.jobs() if id is None else filter(None, [api.job(id)])
     found = [job for job in known if job.metadata.get("raymill") == name]
