@@ -75,12 +75,13 @@ DRIFT = Metric(
     kind="gauge",
     own=("column",),
 )
-DRIFTING = Metric(
-    name="raymill_endpoint_drifting_columns",
-    help="Columns of which that share is shown to be over a tenth.",
+SURE_DRIFT = Metric(
+    name="raymill_endpoint_sure_drift",
+    help="What that share is at least; the column drifts where this is over a tenth.",
     kind="gauge",
+    own=("column",),
 )
-METRICS = (REQUESTS, SECONDS, ROWS, BATCH, WAITING, VERSION, LOG_ROWS, LOG_WAITING, DRIFT, DRIFTING)
+METRICS = (REQUESTS, SECONDS, ROWS, BATCH, WAITING, VERSION, LOG_ROWS, LOG_WAITING, DRIFT, SURE_DRIFT)
 _MOST_COLUMNS = 20
 
 
@@ -161,9 +162,9 @@ class Meters:
         self._made[LOG_WAITING].set(writer.held[0], {"log": log})
 
     def _record_drift(self, drift: Drifted | Steady) -> None:
-        self._made[DRIFTING].set(len(drift.drifting) if isinstance(drift, Drifted) else 0)
         for column in drift.columns[:_MOST_COLUMNS]:
             self._made[DRIFT].set(column.effect, {"column": column.name})
+            self._made[SURE_DRIFT].set(column.at_least, {"column": column.name})
 
     def _count(self, counter: Metric, counts: Mapping[tuple[str, ...], int]) -> None:
         """Adds to a counter, by the values of its own labels; Ray takes nothing that isn't above zero."""

@@ -12,12 +12,12 @@ from raymill.drift import ColumnDrift, Drifted, Steady, TooFewRows
 from serving.hourly_writer import Counts
 from serving.meters import (
     DRIFT,
-    DRIFTING,
     LOG_ROWS,
     LOG_WAITING,
     METRICS,
     REQUESTS,
     ROWS,
+    SURE_DRIFT,
     VERSION,
     WAITING,
     Meters,
@@ -106,15 +106,14 @@ def test_a_logs_rows_are_counted_once_and_those_that_wait_are_shown(meters: Mete
     assert [(value, labels["state"]) for value, labels in recorder.of(LOG_ROWS)] == [(20, "written"), (3, "dropped")]
 
 
-def test_the_worst_twenty_columns_are_shown_and_how_many_drift(meters: Meters, recorder: Recorder) -> None:
+def test_the_worst_twenty_columns_are_shown_and_by_how_much_surely(meters: Meters, recorder: Recorder) -> None:
     meters.record(0, None, {}, TooFewRows(rows=9))
-    assert recorder.of(DRIFTING) == recorder.of(DRIFT) == []
+    assert recorder.of(SURE_DRIFT) == recorder.of(DRIFT) == []
     columns = tuple(ColumnDrift(name=f"c{i}", effect=0.5 - i / 100, at_least=0.15 - i / 100) for i in range(50))
     meters.record(0, None, {}, Drifted(rows=1000, columns=columns))
-    assert recorder.of(DRIFTING) == [(5, {})]
+    assert recorder.of(SURE_DRIFT) == [(c.at_least, {"column": c.name}) for c in columns[:20]]
     assert recorder.of(DRIFT) == [(c.effect, {"column": c.name}) for c in columns[:20]]
     meters.record(0, None, {}, Steady(rows=1000, columns=columns[30:31]))
-    assert recorder.of(DRIFTING) == [(0, {})]
     assert recorder.of(DRIFT) == [(0.2, {"column": "c30"})]
 
 
