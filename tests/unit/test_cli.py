@@ -139,6 +139,12 @@ def test_a_command_that_is_not_understood_ends_with_its_usage(
     assert "usage: raymill" in capsys.readouterr().err
 
 
+def test_of_a_command_without_words_only_the_spec_is_missed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train"])
+    assert capsys.readouterr().err.endswith("required: SPEC\n")
+
+
 def test_spec_check_says_what_to_type_next(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["spec", "check", spec, "train.epochs=5"]) == 0
     shown = capsys.readouterr()
