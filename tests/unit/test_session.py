@@ -91,6 +91,6 @@ def test_a_ray_that_is_too_slow_to_start_is_the_machines_and_what_else_fails_is_
         raise Exception(said)
 
     monkeypatch.setattr("ray.init", fails)
-    with pytest.raises(Exception) as caught:  # noqa: B017 - Ray's own kind
+    with pytest.raises(Exception) as caught:
         _connect(None, debug=False)
     assert type(caught.value) is becomes
