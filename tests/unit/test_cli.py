@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from cluster.cli import _COMMANDS, _ask_once, _explain, main
+from cluster.cli import _COMMANDS, _ask_once, _explain, _session, main
 from cluster.ending import as_ours
 from cluster.endpoint import Endpoint
 from cluster.endpoint_record import EndpointRecord
@@ -314,6 +314,17 @@ def test_a_store_that_cannot_be_written_is_said_before_any_ray_starts(
     (tmp_path / "file").write_bytes(b"")
     assert main([command[0], spec, *command[1:], f"store={tmp_path}/file/below"]) == 3
     assert f"error: Could not write {tmp_path}/file/below/.check-" in capsys.readouterr().err
+
+
+def test_what_a_killed_session_left_on_the_port_is_ended_before_the_port_is_tried(
+    spec: str, sessions: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("cluster.scratch.sweep", lambda: asked.append("sweep"))
+    monkeypatch.setattr("cluster.front.check_port", lambda *_: asked.append("port"))
+    arguments = argparse.Namespace(debug=False)
+    with _session(load_spec(spec), arguments, Console(io.StringIO()), needs_serve=True):
+        assert asked == ["sweep", "port"]
 
 
 class Walked:
