@@ -25,6 +25,7 @@ def own_session(spec: Spec, console: Console, *, needs_serve: bool, debug: bool)
     """
     from cluster.endpoint import find, forget
     from cluster.front import check_port
+    from cluster.scratch import sweep
     from cluster.session import choose_address, open_session
     from raymill.store import Store
 
@@ -32,6 +33,7 @@ def own_session(spec: Spec, console: Console, *, needs_serve: bool, debug: bool)
     live = find(store, spec.name)
     join = live.ray_address if live is not None else None
     if needs_serve and choose_address(join, os.environ) is None:
+        sweep()  # of a session that was killed the proxy may have the port still
         check_port(spec.serve.host, spec.serve.port)
     with open_session(
         console,

@@ -166,14 +166,21 @@ def promote(spec: Spec, console: Console, reason: str = "asked for", deploy: Dep
     """The candidate answers all requests within a second, and is then deployed as the stable version; returns where.
 
     Raises ResourceError where no version is being released, and what `deploy` raises; the candidate answers then all
-    the same, as long as its replicas live.
+    the same, as long as its replicas live, and the same command deploys it later.
     """
     store = Store(spec.store)
-    ended = change(store, spec.name, share=1.0, shadow=False, state="promoted", reason=reason)
-    console.say(f"{spec.name} version {ended.candidate.version} answers all requests: {reason}")
+    promoted = {"share": 1.0, "shadow": False, "state": "promoted", "reason": reason}
+    ended = _undeployed(spec, store) or change(store, spec.name, **promoted)
+    console.say(f"{spec.name} version {ended.candidate.version} answers all requests: {ended.reason}")
     url = deploy(spec, ServedModel(**ended.candidate.model_dump()), console)
     settle(store, spec.name, ended.candidate.version)
     return url
+
+
+def _undeployed(spec: Spec, store: Store) -> Release | None:
+    """The newest release where it is promoted and what followed was stopped or failed."""
+    there = find_release(store, spec.name)
+    return there if there is not None and there.state == "promoted" and not there.deployed else None
 
 
 def roll_back(spec: Spec, console: Console, reason: str = "asked for") -> Release:

@@ -41,9 +41,17 @@ class Console:
     def say(self, text: str) -> None:
         """Prints one finished line; no URI in it shows a password."""
         text = without_userinfo(text)
-        self.stream.write(f"\r\x1b[K{text}\n" if self.live else f"{text}\n")
-        self.stream.flush()
+        self.write(f"\r\x1b[K{text}\n" if self.live else f"{text}\n")
         self.note("said", text)
+
+    def write(self, text: str) -> None:
+        """Shows a text as it is, but on a terminal that is closed: nobody reads it, and the work goes on to its end."""
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except OSError:
+            if not self.live:
+                raise
 
     def note(self, kind: str, text: str) -> None:
         """Tells the listener, if there is one, and shows nothing: `run` names a run that is worked on."""
@@ -115,8 +123,7 @@ class Progress:
         if self._console.live and now_s - self._drawn_s >= _REDRAW_EVERY_S:
             self._drawn_s = now_s
             cells = "█" * int(share * _BAR_CELLS)
-            self._console.stream.write(f"\r\x1b[K{self._label} {cells:░<{_BAR_CELLS}} {share:4.0%} {note}")
-            self._console.stream.flush()
+            self._console.write(f"\r\x1b[K{self._label} {cells:░<{_BAR_CELLS}} {share:4.0%} {note}")
 
     def _say(self, line: str) -> None:
         if self._console.live:
@@ -126,5 +133,4 @@ class Progress:
 
     def close(self) -> None:
         if self._console.live:
-            self._console.stream.write("\r\x1b[K")
-            self._console.stream.flush()
+            self._console.write("\r\x1b[K")

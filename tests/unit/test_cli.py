@@ -24,6 +24,7 @@ from cluster.endpoint_record import EndpointRecord
 from cluster.grammar import _parser, parse
 from cluster.here import _ask_once
 from cluster.output import Output
+from cluster.own_session import own_session
 from cluster.session import Session
 from raymill.bearer_token import line_of
 from raymill.console import Console
@@ -138,6 +139,12 @@ def test_a_command_that_is_not_understood_ends_with_its_usage(
         main(argv)
     assert ended.value.code == 2
     assert "usage: raymill" in capsys.readouterr().err
+
+
+def test_of_a_command_without_words_only_the_spec_is_missed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train"])
+    assert capsys.readouterr().err.endswith("required: SPEC\n")
 
 
 def test_spec_check_says_what_to_type_next(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -309,6 +316,16 @@ def test_a_store_that_cannot_be_written_is_said_before_any_ray_starts(
     (tmp_path / "file").write_bytes(b"")
     assert main([command[0], spec, *command[1:], f"store={tmp_path}/file/below"]) == 3
     assert f"error: Could not write {tmp_path}/file/below/.check-" in capsys.readouterr().err
+
+
+def test_what_a_killed_session_left_on_the_port_is_ended_before_the_port_is_tried(
+    spec: str, sessions: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("cluster.scratch.sweep", lambda: asked.append("sweep"))
+    monkeypatch.setattr("cluster.front.check_port", lambda *_: asked.append("port"))
+    with own_session(load_spec(spec), Console(io.StringIO()), needs_serve=True, debug=False):
+        assert asked == ["sweep", "port"]
 
 
 class Walked:

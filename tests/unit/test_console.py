@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,6 +49,28 @@ def test_a_line_on_a_terminal_takes_the_place_of_a_bar() -> None:
     shown = Terminal()
     Console(shown).say("done")
     assert shown.getvalue() == "\r\x1b[Kdone\n"
+
+
+class Closed(Terminal):
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_terminal_that_is_closed_ends_no_work_and_who_listens_hears_on() -> None:
+    console, heard = Console(Closed()), list[str]()
+    listener = SimpleNamespace(hear=lambda kind, text: heard.append(text))
+    with console.heard_by(listener), console.progress("train", 1):
+        console.say("one line")
+    assert heard == ["one line"]
+
+
+def test_a_file_that_takes_nothing_is_an_error() -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        Console(Full()).say("one line")
 
 
 def test_a_bar_on_a_terminal_shows_its_share_and_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:

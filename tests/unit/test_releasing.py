@@ -141,6 +141,22 @@ def test_what_is_promoted_and_could_not_be_deployed_answers_until_another_versio
         assert ended is not None and (ended.state, ended.deployed) == (state, served == "3")
 
 
+def test_a_promotion_that_was_stopped_before_its_deploy_is_ended_by_the_same_command(
+    spec: Spec, console: Console, registry: type[FakeRegistry]
+) -> None:
+    def stopped(spec: Spec, model: ServedModel, console: Console) -> str:
+        raise KeyboardInterrupt
+
+    begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
+    with pytest.raises(KeyboardInterrupt):
+        promote(spec, console, deploy=stopped)
+    assert promote(spec, console, deploy=lambda *_: "http://there") == "http://there"
+    ended = find_release(Store(spec.store), "far")
+    assert ended is not None and (ended.state, ended.deployed) == ("promoted", True)
+    with pytest.raises(ResourceError, match="No version of far is being released"):
+        promote(spec, console, deploy=stopped)
+
+
 def test_a_rollback_that_mlflow_was_not_told_of_is_told_by_the_same_command(
     spec: Spec, console: Console, registry: type[FakeRegistry]
 ) -> None:
