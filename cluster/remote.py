@@ -58,7 +58,7 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
     api, store, seen = submission.api, Store(spec.store).at_once(), _Seen()
     try:
         with console.heard_by(seen):
-            report = submission.follow(console) or _kept_report(store, submission.id)
+            report = submission.follow(console) or _kept_report(store, submission.id, console)
         job = submission.job()
         with contextlib.suppress(RaymillError):  # no way from here to the store; the cluster knows it all
             salvage(store, job, api.log(job.id), api.address)
@@ -71,11 +71,16 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
     return _ending(job, report)
 
 
-def _kept_report(store: Store, id: str) -> str:
-    """What a job has reported to the store, for where its log is not to be read; nothing where that isn't either."""
+def _kept_report(store: Store, id: str, console: Console) -> str:
+    """What a job has reported to the store, for where its log is not to be read; nothing where that isn't either.
+
+    A log without the report may lack the error's two lines too, so they are said.
+    """
     with contextlib.suppress(RaymillError):
         record = read(store, id, datetime.now(UTC))
         if record is not None and record.ended is not None:
+            if record.error is not None:
+                console.say(f"error: {record.error['what']}\n{record.error['fix']}")
             return json.dumps({"error": record.error} if record.error is not None else record.report or {})
     return ""
 
