@@ -6,6 +6,7 @@ A listener, such as the record of a job, hears the same, and what is noted for i
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import sys
 import time
@@ -18,6 +19,7 @@ from raymill.meter import Meter
 _REDRAW_EVERY_S = 0.1
 _LINE_EVERY_S = 10.0
 _BAR_CELLS = 24
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Listener(Protocol):
@@ -39,10 +41,17 @@ class Console:
         self._listener: Listener | None = None
 
     def say(self, text: str) -> None:
-        """Prints one finished line; no URI in it shows a password."""
+        """Prints one finished line; no URI in it shows a password.
+
+        A disk that is too full to take it ends no job, whose listener hears it all the same.
+        """
         text = without_userinfo(text)
-        self.stream.write(f"\r\x1b[K{text}\n" if self.live else f"{text}\n")
-        self.stream.flush()
+        try:
+            self.stream.write(f"\r\x1b[K{text}\n" if self.live else f"{text}\n")
+            self.stream.flush()
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
         self.note("said", text)
 
     def note(self, kind: str, text: str) -> None:

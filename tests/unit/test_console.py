@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import sys
+from typing import ClassVar
 
 import pytest
 
@@ -20,6 +22,23 @@ def test_a_line_is_a_line() -> None:
     shown = io.StringIO()
     Console(shown).say("prepare   done")
     assert shown.getvalue() == "prepare   done\n"
+
+
+def test_a_line_that_a_full_disk_does_not_take_is_heard() -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Heard:
+        lines: ClassVar[list[str]] = []
+
+        def hear(self, kind: str, text: str) -> None:
+            self.lines.append(text)
+
+    console = Console(Full())
+    with console.heard_by(Heard()):
+        console.say("prepare   done")
+    assert Heard.lines == ["prepare   done"]
 
 
 def test_a_line_shows_no_password() -> None:
