@@ -131,7 +131,7 @@ def _failed(machine: BaseException | None, reason: str, spent: Attempt) -> Again
     return GiveUp(
         error=WorkerLost(
             f"Training lost a worker {failures} times without getting further; the last time: {reason.rstrip('.')}.",
-            "See `dmesg` or the node's memory; the same command continues from the last checkpoint.",
+            "See `dmesg` or the node's memory and disk; the same command continues from the last checkpoint.",
         )
     )
 

@@ -72,6 +72,7 @@ def _fit(
     Ray Train keeps its files in `scratch`, which is deleted afterwards. An interrupted call leaves its workers to the
     end of the Ray session.
     """
+    from ray.exceptions import RayActorError
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
@@ -96,9 +97,21 @@ def _fit(
         return WorkerFailure(errors=(error.controller_failure,))
     except TrainingFailedError as error:
         return WorkerFailure(errors=(error,))
+    except RayActorError as error:
+        return WorkerFailure(errors=(_unled(error),))
     finally:
         with contextlib.suppress(StoreError):  # a store that is away hides no outcome; `raymill clean` removes it then
             scratch.delete(attempt)
+
+
+def _unled(error: Exception) -> WorkerLost:
+    """Ray Train's controller is one process beside the driver: its ranks, which are its own, end with it."""
+    lost = WorkerLost(
+        "The process that leads the ranks, Ray Train's controller, died.",
+        "See the disk and memory of the node that the job's driver is on; the same command continues.",
+    )
+    lost.__cause__ = error
+    return lost
 
 
 def beside(function: Callable[[], Value]) -> Value:
