@@ -16,6 +16,7 @@ from cluster.oversight import STUCK_S, Move, Resize, Stuck
 from raymill.errors import StoreError, WorkerLost
 from raymill.store import Store
 
+_UNLED = "The process that leads the ranks, Ray Train's controller, died."
 Value = TypeVar("Value")
 
 
@@ -97,21 +98,11 @@ def _fit(
         return WorkerFailure(errors=(error.controller_failure,))
     except TrainingFailedError as error:
         return WorkerFailure(errors=(error,))
-    except RayActorError as error:
-        return WorkerFailure(errors=(_unled(error),))
+    except RayActorError:  # Ray Train's controller is one process beside the driver: its ranks end with it
+        return WorkerFailure(errors=(WorkerLost(_UNLED, "See `dmesg`, the memory and the disk of the driver's node."),))
     finally:
         with contextlib.suppress(StoreError):  # a store that is away hides no outcome; `raymill clean` removes it then
             scratch.delete(attempt)
-
-
-def _unled(error: Exception) -> WorkerLost:
-    """Ray Train's controller is one process beside the driver: its ranks, which are its own, end with it."""
-    lost = WorkerLost(
-        "The process that leads the ranks, Ray Train's controller, died.",
-        "See the disk and memory of the node that the job's driver is on; the same command continues.",
-    )
-    lost.__cause__ = error
-    return lost
 
 
 def beside(function: Callable[[], Value]) -> Value:
