@@ -96,9 +96,9 @@ class _Seen:
 
 
 def cancel(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    """Asks a job, the newest of a spec's name, to end, which writes a checkpoint first."""
+    """Asks a job, the newest of a spec's name that runs, to end, which writes a checkpoint first."""
     api, name = elsewhere(arguments.on, console), load_spec(arguments.spec, arguments.overrides).name
-    job = find(api, name, arguments.job)
+    job = find(api, name, arguments.job, to_act=True)
     if job is None:
         raise ResourceError(
             f"The cluster at {api.address} knows no job {arguments.job or f'of {name}'}.",
