@@ -168,7 +168,7 @@ def _preempted(reason: str, spent: Attempt) -> Again | GiveUp:
 
 def _reason(machine: BaseException | None, errors: list[BaseException]) -> str:
     if isinstance(machine, RaymillError):
-        return machine.what
+        return machine.what.rstrip(".")
     if machine is not None:
         return _death(machine)
     if not errors:

@@ -102,4 +102,4 @@ def test_ranks_whose_controller_dies_are_started_again(tmp_path: Path) -> None:
     assert isinstance(failure, WorkerFailure)
     decision = after_failures(failure.errors, Attempt(), 0, failure.ranks)
     assert isinstance(decision, Again) and decision.kind == "failure"
-    assert decision.reason == "The process that leads the ranks, Ray Train's controller, died."
+    assert decision.reason == "The process that leads the ranks, Ray Train's controller, died"
