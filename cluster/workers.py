@@ -16,8 +16,8 @@ from cluster.oversight import STUCK_S, Move, Resize, Stuck
 from raymill.errors import StoreError, WorkerLost
 from raymill.store import Store
 
-_UNLED = "The process that leads the ranks, Ray Train's controller, died."
 Value = TypeVar("Value")
+_SAID_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +98,27 @@ def _fit(
         return WorkerFailure(errors=(error.controller_failure,))
     except TrainingFailedError as error:
         return WorkerFailure(errors=(error,))
-    except RayActorError:  # Ray Train's controller is one process beside the driver: its ranks end with it
-        return WorkerFailure(errors=(WorkerLost(_UNLED, "See `dmesg`, the memory and the disk of the driver's node."),))
+    except RayActorError as error:
+        return WorkerFailure(errors=(unled(str(error), error.actor_init_failed),))
     finally:
         with contextlib.suppress(StoreError):  # a store that is away hides no outcome; `raymill clean` removes it then
             scratch.delete(attempt)
+
+
+def unled(said: str, in_the_beginning: bool) -> WorkerLost:
+    """Why there are no ranks: Ray Train's controller, one process beside the driver, died or could not begin.
+
+    What it `said` tells why only where it could not begin: in the last line of its traceback.
+    """
+    if in_the_beginning:
+        return WorkerLost(
+            f"The process that leads the ranks could not begin: {said.strip().splitlines()[-1][:_SAID_CHARS]}.",
+            "Mend that; the same command continues from the newest checkpoint.",
+        )
+    return WorkerLost(
+        "The process that leads the ranks, Ray Train's controller, died.",
+        "See `dmesg`, the memory and the disk of the driver's node; the same command continues.",
+    )
 
 
 def beside(function: Callable[[], Value]) -> Value:

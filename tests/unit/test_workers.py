@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from cluster.workers import beside
+from cluster.workers import beside, unled
 
 INTERRUPTED = """
 import os, signal, threading, time
-from cluster.workers import beside
+from cluster.workers import beside, unled
 threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
     beside(lambda: time.sleep(60))
@@ -33,3 +33,9 @@ def test_ctrl_c_waits_neither_for_the_thread_nor_at_the_end_of_the_process() -> 
     ended = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=50)
     assert (ended.stdout, ended.stderr, ended.returncode) == ("stopped\n", "", 0)
     assert time.monotonic() - began_s < 30
+
+
+def test_a_controller_that_could_not_begin_tells_the_last_line_of_its_traceback() -> None:
+    said = 'The actor died because of an error raised in its creation task, ray::Controller\n  File "x"\nOSError: expired'
+    assert unled(said, True).what == "The process that leads the ranks could not begin: OSError: expired."
+    assert unled("The actor died unexpectedly.", False).what.endswith("controller, died.")
