@@ -112,7 +112,7 @@ def unled(said: str, in_the_beginning: bool) -> WorkerLost:
     """
     if in_the_beginning:
         return WorkerLost(
-            f"The process that leads the ranks could not begin: {said.strip().splitlines()[-1][:_SAID_CHARS]}.",
+            f"The process that leads the ranks could not begin: {said.splitlines()[-1][:_SAID_CHARS].rstrip(' .')}.",
             "Mend that; the same command continues from the newest checkpoint.",
         )
     return WorkerLost(

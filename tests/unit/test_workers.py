@@ -36,6 +36,6 @@ def test_ctrl_c_waits_neither_for_the_thread_nor_at_the_end_of_the_process() -> 
 
 
 def test_a_controller_that_could_not_begin_tells_the_last_line_of_its_traceback() -> None:
-    said = 'The actor died because of an error in its creation task, ray::Controller\n  File "x"\nOSError: expired'
+    said = 'The actor died because of an error in its creation task, ray::Controller\n  File "x"\nOSError: expired.'
     assert unled(said, True).what == "The process that leads the ranks could not begin: OSError: expired."
     assert unled("The actor died unexpectedly.", False).what.endswith("controller, died.")
