@@ -6,6 +6,7 @@ A listener, such as the record of a job, hears the same, and what is noted for i
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import sys
 import time
@@ -18,6 +19,7 @@ from raymill.meter import Meter
 _REDRAW_EVERY_S = 0.1
 _LINE_EVERY_S = 10.0
 _BAR_CELLS = 24
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Listener(Protocol):
@@ -45,12 +47,12 @@ class Console:
         self.note("said", text)
 
     def write(self, text: str) -> None:
-        """Shows a text as it is, but on a terminal that is closed: nobody reads it, and the work goes on to its end."""
+        """Shows a text as it is; the work goes on also where a terminal is closed, or the disk below a file is full."""
         try:
             self.stream.write(text)
             self.stream.flush()
-        except OSError:
-            if not self.live:
+        except OSError as error:
+            if not self.live and error.errno not in _FULL:
                 raise
 
     def note(self, kind: str, text: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from raymill.errors import ResourceError
+from raymill.job_record import JOB_ID
 from raymill.lease import ENDS_AFTER_S, Lease, lease
 from raymill.process import Process
 from raymill.store import Store
@@ -112,6 +113,14 @@ def test_who_would_rather_wait_holds_it_when_the_other_has_given_it_back(store: 
     with lease(store, "lease.json", "x", lambda: now_s[0], when_busy=wait):
         assert store.read_json("lease.json")["at"] == 2000.0
         assert busy == [f"x is being worked on by process {os.getpid()} on {socket.gethostname()}."]
+
+
+def test_a_job_on_a_cluster_is_named_by_its_id(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(JOB_ID, "t-train-20261122-120000-abcd")
+    with lease(store, "lease.json", "x"), pytest.raises(ResourceError) as caught, lease(store, "lease.json", "x"):
+        pass
+    assert caught.value.what == "x is being worked on by the job t-train-20261122-120000-abcd."
+    assert "raymill logs -f SPEC --job t-train-20261122-120000-abcd" in caught.value.fix
 
 
 def test_a_dead_process_holds_nothing(store: Store, child: subprocess.Popen[str]) -> None:
