@@ -40,9 +40,12 @@ def run(spec: Spec, arguments: argparse.Namespace, console: Console, output: Out
 
 def step(spec: Spec, arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
     with own_session(spec, console, debug=arguments.debug, needs_serve=False):
-        report: dict[str, Any] = by_name(WALK)(spec, arguments.command, console).report()
-    following = (*STEPS, "deploy")[STEPS.index(arguments.command) + 1]
-    console.say(f"next:     raymill {following} {again(arguments)}")
+        walked = by_name(WALK)(spec, arguments.command, console)
+    report: dict[str, Any] = walked.report()
+    if arguments.command == "promote":
+        _tell_no_endpoint(arguments, walked.promotion.champion, console)
+    else:
+        console.say(f"next:     raymill {STEPS[STEPS.index(arguments.command) + 1]} {again(arguments)}")
     return report
 
 
@@ -121,4 +124,4 @@ def _tell_no_endpoint(arguments: argparse.Namespace, champion: Any, console: Con
     if champion is None:
         console.say("no endpoint: the gate has promoted no version")
     else:
-        console.say(f"next:     raymill deploy {again(arguments)}")
+        console.say(f"next:     raymill deploy {again(arguments)}   # version {champion.number}, the champion")

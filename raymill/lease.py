@@ -25,6 +25,7 @@ from raymill.store import Store, encode_json
 
 RENEW_EVERY_S = 5.0
 ENDS_AFTER_S = 30.0
+_LOOK_EVERY_S = 1.0
 _HELD: set[str] = set()  # by this process: one whose file could not be deleted holds nothing
 
 
@@ -160,6 +161,20 @@ class Lease:
 
 def _refuse(busy: ResourceError) -> None:
     raise busy
+
+
+def patient(say: Callable[[str], None]) -> Callable[[ResourceError], None]:
+    """What waits for another holder, and says once for which."""
+    told = False
+
+    def wait(busy: ResourceError) -> None:
+        nonlocal told
+        if not told:
+            say(busy.what)
+        told = True
+        time.sleep(_LOOK_EVERY_S)
+
+    return wait
 
 
 @contextmanager

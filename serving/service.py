@@ -142,7 +142,7 @@ class Service:
         method, handler = self._routes.get(path, ("", None))
         if handler is None:
             raise Refusal(404, f"There is no {path or '/'} here; there are {self._known()}.")
-        if request.method != method:
+        if request.method != method and (request.method, method) != ("HEAD", "GET"):
             raise Refusal(405, f"{path} takes {method}; there are {self._known()}.", headers={"allow": method})
         return handler
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ import pytest
 
 from raymill.errors import ResourceError
 from raymill.job_record import JOB_ID
-from raymill.lease import ENDS_AFTER_S, Lease, lease
+from raymill.lease import ENDS_AFTER_S, Lease, lease, patient
 from raymill.process import Process
 from raymill.store import Store
 
@@ -189,3 +190,24 @@ def test_a_holder_whose_lease_was_taken_over_and_given_back_does_not_take_it_aga
         store.delete("lease.json")
         held.renew()
     assert not store.exists("lease.json")
+
+
+def test_who_is_patient_waits_for_the_holder_and_says_once_for_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raymill.lease._LOOK_EVERY_S", 0.01)
+    store, said, order = Store(str(tmp_path)), list[str](), list[str]()
+
+    def second() -> None:
+        with lease(store, "lease.json", "The champion of x", when_busy=patient(said.append)):
+            order.append("second")
+
+    with lease(store, "lease.json", "The champion of x"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        while not said:
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert len(said) == 1 and said[0].startswith("The champion of x is being worked on by process ")
