@@ -32,9 +32,11 @@ def own_session(spec: Spec, console: Console, *, needs_serve: bool, debug: bool)
     store = Store(spec.store)
     live = find(store, spec.name)
     join = live.ray_address if live is not None else None
-    if needs_serve and choose_address(join, os.environ) is None:
-        sweep()  # of a session that was killed the proxy may have the port still
-        check_port(spec.serve.host, spec.serve.port)
+    if choose_address(join, os.environ) is None:
+        if needs_serve:
+            sweep()  # of a session that was killed the proxy may have the port still
+            check_port(spec.serve.host, spec.serve.port)
+        console.say("ray       is starting on this machine")
     with open_session(
         console,
         needs_serve=needs_serve,
