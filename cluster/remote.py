@@ -108,7 +108,7 @@ def cancel(arguments: argparse.Namespace, console: Console, output: Output) -> d
         console.say(f"{job.id} has ended already: {job.status.lower()}")
     else:
         api.stop(job.id)
-        console.say(f"{job.id} is asked to end; the same command continues from its newest checkpoint")
+        console.say(f"{job.id} is asked to end; the same command continues from what is in the store")
     return {"id": job.id}
 
 
