@@ -72,7 +72,7 @@ def _attempt(
     if workers == 0:
         raise Interrupted("Stopped before the workers were there.", "Type the same command to continue.")
     if crew.is_elastic:
-        console.say(f"train     with {workers} workers")
+        console.say(f"train     with {workers} worker{'s' if workers > 1 else ''}")
     name = uuid.uuid4().hex[:8]
     stop, assignment = run.stop(name), replace(assignment, attempt=name)
     with _passed_on(asked, stop, console):

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from raymill.loop import Place
 from raymill.record import record_of
@@ -89,7 +90,7 @@ def _key(attempt: str, rank: int | None = None) -> bytes:
     return f"beat/{attempt}/{'' if rank is None else rank}".encode()
 
 
-def _head():  # type: ignore[no-untyped-def]
+def _head() -> Any:
     from ray.experimental.internal_kv import internal_kv_get_gcs_client
 
     return internal_kv_get_gcs_client()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 import stat
+import urllib.request
 from pathlib import Path
 
 from raymill.errors import SpecError
@@ -33,6 +34,13 @@ def certificate_of(tls: TlsSpec | None) -> str:
 def trusting(certificate: str) -> ssl.SSLContext | None:
     """For a client of the endpoint that shows this certificate, by whatever name it calls it; None without one."""
     return _client(cadata=certificate) if certificate else None
+
+
+def direct(certificate: str = "") -> urllib.request.OpenerDirector:
+    """For asking that endpoint, which is on this machine or in its cluster: by no proxy of the environment."""
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting(certificate))
+    )
 
 
 def _require_private(tls: TlsSpec) -> None:

@@ -19,18 +19,53 @@ from cluster.submission import SPEC_FILE
 from raymill.errors import SpecError
 from raymill.spec import Spec
 
-_FIELD = r"[0-9A-Za-z*/,\-?]+"
-_CRON = re.compile(rf"{_FIELD}( {_FIELD}){{4}}|@(hourly|daily|midnight|weekly|monthly|yearly|annually)")
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+# Of each field the least number, the most, and names for them from the least on.
+_FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
+    (0, 59, ()),
+    (0, 23, ()),
+    (1, 31, ()),
+    (1, 12, _MONTHS),
+    (0, 6, _DAYS),
+)
+_PART = re.compile(r"(?:[*?]|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?", re.ASCII)
+_NAMED = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 _LATE_S = 3600  # a start that was missed for longer waits for the next
 _BEYOND_S = 1800  # for the endpoint that follows the job
 _KEPT = 3
+
+
+def _is_schedule(text: str) -> bool:
+    """Whether Kubernetes' own parser (robfig/cron) takes it, which says so only when an object is applied."""
+    fields = text.split(" ")
+    return text in _NAMED or (len(fields) == len(_FIELDS) and all(map(_is_field, fields, _FIELDS)))
+
+
+def _is_field(text: str, bounds: tuple[int, int, tuple[str, ...]]) -> bool:
+    return all(_is_part(part, *bounds) for part in text.split(","))
+
+
+def _is_part(text: str, least: int, most: int, names: tuple[str, ...]) -> bool:
+    found = _PART.fullmatch(text)
+    if found is None or (found["step"] is not None and int(found["step"]) == 0):
+        return False
+    numbers = [_number(each, least, names) for each in (found["first"], found["last"]) if each is not None]
+    return all(least <= number <= most for number in numbers) and numbers == sorted(numbers)
+
+
+def _number(text: str, least: int, names: tuple[str, ...]) -> int:
+    """Of a number or a name; below every least one for what is neither."""
+    if text.lower() in names:
+        return least + names.index(text.lower())
+    return int(text) if text.isdecimal() else -1
 
 
 def schedule_objects(
     spec: Spec, command: str, options: list[str], schedule: str, template: RayTemplate, settings: JobSettings
 ) -> list[dict[str, Any]]:
     """The ConfigMap with the spec, and the CronJob. Raises SpecError for a schedule that is none."""
-    if _CRON.fullmatch(schedule) is None:
+    if not _is_schedule(schedule):
         raise SpecError(f"{schedule!r} is no schedule.", 'Write five fields, as "0 3 * * *" for every night at three.')
     own = labels("schedule", spec.name) | {COMMAND: command}
     files = JobFiles.of(spec, schedule_name(spec.name, command))

@@ -11,6 +11,7 @@ import importlib
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -56,6 +57,10 @@ class Endpoint:
         return f"{self.url}/v1/{self.name}/predict"
 
 
+class _Overtaken(ResourceError):
+    """Somebody else's deploy has come after this one: what they serve is not undone."""
+
+
 def deploy_version(
     spec: Spec,
     *,
@@ -92,10 +97,13 @@ def deploy_version(
         settle(store, spec.name, version)
         console.say(f"{spec.name} version {version} is already served at {url}")
         return replace(endpoint, changed=False)
+    was = health_of(url, certificate) if there else None
     try:
         _run(args)
         with waiting({"CPU": spec.serve.cpus}):
-            _wait_until_public(args, endpoint, front)
+            _wait_until_public(args, endpoint, front, was)
+    except _Overtaken:
+        raise
     except RaymillError as cause:
         raise _undone(args, cause, before, there) from cause
     _record(args, endpoint).write(store)
@@ -185,11 +193,14 @@ def _run(args: dict[str, Any]) -> None:
     )
 
 
-def _wait_until_public(args: dict[str, Any], endpoint: Endpoint, front: Front) -> None:
+def _wait_until_public(
+    args: dict[str, Any], endpoint: Endpoint, front: Front, was: Mapping[str, Any] | None = None
+) -> None:
     """Waits until for a while only such replicas answer: a second where there were others.
 
-    Both kinds are asked in turn at first, and a connection that was open then knows the old ones for one more request. Serve calls a change done only when the old replicas have drained, half a minute later. Raises
-    what kept the replicas or the proxy from starting.
+    Both kinds are asked in turn at first, and a connection that was open then knows the old ones for one more request.
+    Serve calls a change done only when the old replicas have drained, half a minute later. `was` is what answered
+    before. Raises what kept the replicas or the proxy from starting, and _Overtaken.
     """
     deadline_s, since_s, why = time.monotonic() + _PUBLIC_WITHIN_S, None, ""
     steady_s = _STEADY_WHERE_NEW_S if endpoint.is_new else _STEADY_S
@@ -206,10 +217,26 @@ def _wait_until_public(args: dict[str, Any], endpoint: Endpoint, front: Front) -
             state, why = _status(args["name"]) or ("DELETING", "It was undeployed meanwhile")
             if state in ("DEPLOY_FAILED", "DELETING"):
                 raise cause_of(why)
+            if state == "RUNNING" and _is_anothers(health, wanted, was):
+                raise _overtaken(endpoint)
             time.sleep(_POLL_S)
     raise MachineError(
         f"{endpoint.url} does not answer after {_PUBLIC_WITHIN_S:g} seconds. {why.partition(chr(10))[0]}".strip(),
         "Free some CPUs, or ask for fewer.",
+    )
+
+
+def _is_anothers(health: Mapping[str, Any] | None, wanted: Mapping[str, Any], was: Mapping[str, Any] | None) -> bool:
+    """Whether what answers is neither what is wanted nor what answered before."""
+    if health is None or was is None:
+        return False
+    return health.get("configuration") not in (wanted["configuration"], was.get("configuration"))
+
+
+def _overtaken(endpoint: Endpoint) -> _Overtaken:
+    return _Overtaken(
+        f"Version {endpoint.version} of {endpoint.name} isn't served: another deploy came after it at {endpoint.url}.",
+        "Look by `raymill status SPEC` what is, and type the command again if this one is to be.",
     )
 
 

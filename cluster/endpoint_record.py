@@ -6,12 +6,10 @@ It knows the store and HTTP, no Ray. A record proves nothing by itself: its proc
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cluster.certificate import trusting
+from cluster.certificate import direct
 from raymill.record import record_of
 from raymill.store import Store
 
@@ -65,9 +63,8 @@ def forget(store: Store, name: str, *, ray_address: str | None = None) -> None:
 
 def health_of(url: str, certificate: str = "") -> dict[str, Any] | None:
     """What `GET /healthz` answers below an endpoint's URL, or None where nothing of ours answers in three seconds."""
-    trust = trusting(certificate)
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=_ANSWERS_WITHIN_S, context=trust) as answer:
+        with direct(certificate).open(f"{url}/healthz", timeout=_ANSWERS_WITHIN_S) as answer:
             health = json.load(answer)
     except (OSError, ValueError):
         return None

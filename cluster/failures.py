@@ -54,5 +54,5 @@ def _lost(starved: bool) -> WorkerLost:
         )
     return WorkerLost(
         "A worker process died, each time that it was started.",
-        "See the node's `dmesg` and memory, and Ray's logs with --debug; then type the same command again.",
+        "See the node's `dmesg`, memory and disk, and Ray's logs with --debug; then type the same command again.",
     )

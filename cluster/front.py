@@ -71,7 +71,7 @@ class Front:
         try:
             if self.started.done():
                 self.started.result()
-        except ray.exceptions.RayActorError:
+        except (ray.exceptions.RayActorError, ray.exceptions.TaskCancelledError):
             return  # Serve ends a proxy that starts too slowly, and starts another
         except (RuntimeError, TimeoutError) as error:
             raise MachineError(

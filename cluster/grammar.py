@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any
 
 JOBS = ("run", "prepare", "train", "evaluate", "promote", "predict")
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_job(commands: Any, name: str, text: str) -> None:
     parser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("spec", metavar="SPEC", help="a YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for example train.epochs=5")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help="for example train.epochs=5")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     parser.add_argument("--debug", action="store_true", help="Ray's own logs, and tracebacks")
     if name in SUBMITTED:
@@ -116,7 +117,7 @@ def _add_release(commands: Any) -> None:
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.add_argument("spec", metavar="SPEC", help="a YAML file")
-        action.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+        action.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE")
         action.add_argument("--json", action="store_true", help="one JSON object on stdout")
         action.add_argument("--debug", action="store_true", help="Ray's own logs, and tracebacks")
         action.add_argument("--on", choices=[KUBERNETES], help="of an endpoint in Kubernetes; default: here")
@@ -131,7 +132,7 @@ def _add_reading(commands: Any) -> None:
     ):
         parser = commands.add_parser(name, help=text, description=text)
         parser.add_argument("spec", nargs="?" if name == "list" else None, metavar="SPEC", help="a YAML file")
-        parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+        parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE")
         asks = "its Jobs API, as http://HOST:8265, or k8s" + ("" if name == "cancel" else "; default: the spec's store")
         parser.add_argument("--on", metavar="ADDRESS", required=name == "cancel", help=asks)
         parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
@@ -149,7 +150,7 @@ def _add_spec(commands: Any) -> None:
     for name, text in (("check", "says what is wrong with a spec"), ("show", "prints it with every default")):
         action = actions.add_parser(name, help=text)
         action.add_argument("spec", metavar="SPEC")
-        action.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+        action.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE")
     actions.add_parser("schema", help="prints the JSON Schema for editors")
     parser.set_defaults(json=False, debug=False)
 
@@ -176,7 +177,7 @@ def _add_k8s(commands: Any) -> None:
     text = "prints what `kubectl apply -f -` takes"
     action = actions.add_parser("render", help=text, description=text)
     action.add_argument("spec", metavar="SPEC", help="a YAML file")
-    action.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    action.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE")
     kind = action.add_mutually_exclusive_group()
     kind.add_argument("--job", choices=JOBS, help="a RayJob that carries the command out")
     kind.add_argument("--service", action="store_true", help="a RayService of the champion")
@@ -186,3 +187,8 @@ def _add_k8s(commands: Any) -> None:
     action.add_argument("--input", help="of predict: a file, glob or folder of raw rows")
     action.add_argument("--output", help="of predict: a folder for Parquet files")
     parser.set_defaults(json=False, debug=False)
+
+
+def again(arguments: argparse.Namespace) -> str:
+    """What of a command names its spec, to be typed after another one."""
+    return shlex.join([arguments.spec, *arguments.overrides])

@@ -5,6 +5,7 @@ Ray's own client has neither. It knows jobs by their submission ids, and nothing
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -120,8 +121,8 @@ class JobsApi:
                 self._call("POST", "/api/jobs/", json.dumps(body).encode())
                 return
             except (MachineError, ResourceError) as error:
-                if f"submission_id {id} already exists" in error.what:
-                    return  # it was carried out before, and its answer lost: nobody else gives that id
+                if f"submission_id {id} already exists" in error.what or self._knows(id):
+                    return  # it was carried out, though its answer was lost or an error: nobody else gives that id
                 if _NO_AGENT not in error.what or time.monotonic() >= deadline_s:
                     raise
 
@@ -143,6 +144,12 @@ class JobsApi:
     def stop(self, id: str) -> None:
         """Asks a job to end, by SIGTERM; absent or ended is fine."""
         self._found("POST", f"/api/jobs/{_quoted(id)}/stop", b"")
+
+    def _knows(self, id: str) -> bool:
+        """Whether a job is there; one that can't be asked for is taken for absent."""
+        with contextlib.suppress(MachineError, ResourceError):
+            return self.job(id) is not None
+        return False
 
     def _beginning(self, path: str) -> str:
         """The first bytes of what a call answers; nothing where it is refused, as for a file that isn't there."""

@@ -19,11 +19,10 @@ from typing import Any
 from cluster.ending import as_ours
 from cluster.overheard import Overheard
 from cluster.session import cluster_of
-from cluster.submission import JOB_ID
 from raymill.bounded_text import BoundedText
 from raymill.console import Console
 from raymill.errors import InternalError, Interrupted, RaymillError, SpecError, StoreError
-from raymill.job_record import EMBEDDED, FAILED, INTERRUPTED, SUCCEEDED, JobRecord, utc
+from raymill.job_record import EMBEDDED, FAILED, INTERRUPTED, JOB_ID, SUCCEEDED, JobRecord, utc
 from raymill.loggable import without_userinfo
 from raymill.spec import Spec
 from raymill.store import Store

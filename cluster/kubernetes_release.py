@@ -31,12 +31,13 @@ from raymill.spec_text import load_spec
 from raymill.store import Store
 
 _PLACE = "the Kubernetes cluster"
+_ASKED_FOR = ("version", "bundle_uri", "digest", "store_uri")
 
 
 def served(spec: Spec, api: KubernetesApi) -> Served:
     """What the RayService of the spec's name serves.
 
-    Raises ResourceError where there is none, or where its replicas look for releases in another store.
+    Raises ResourceError where there is none of raymill's, or where its replicas look for releases in another store.
     """
     found = api.get("RayService", endpoint_name(spec.name))
     if found is None:
@@ -44,7 +45,7 @@ def served(spec: Spec, api: KubernetesApi) -> Served:
             f"There is no endpoint {endpoint_name(spec.name)} in the namespace {api.namespace}.",
             "Type `raymill deploy SPEC --on k8s` first.",
         )
-    arguments = _arguments(found)
+    arguments = _arguments(found, spec.name)
     store = Store(spec.store).uri
     if arguments["store_uri"] != store:
         raise ResourceError(
@@ -52,7 +53,8 @@ def served(spec: Spec, api: KubernetesApi) -> Served:
             f"not in {store}.",
             f"Type the spec with store={arguments['store_uri']}.",
         )
-    return Served(version=arguments["version"], url=address(spec, api))
+    bundle = {key: arguments[key] for key in ("bundle_uri", "digest")}
+    return Served(version=arguments["version"], url=address(spec, api), **bundle)
 
 
 def release_champion(
@@ -94,8 +96,13 @@ def _deploys(api: KubernetesApi, overlay: Overlay) -> Deploy:
     return lambda spec, model, console: serve_model(spec, model, api, overlay, console)
 
 
-def _arguments(service: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of its application, as `serving.app` takes them."""
-    [application] = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
-    arguments: dict[str, Any] = application["args"]
-    return arguments
+def _arguments(service: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Arguments of its application, as `serving.app` takes them; raises ResourceError where it is none of raymill's."""
+    try:
+        [application] = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]
+        return {key: application["args"][key] for key in _ASKED_FOR}
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise ResourceError(
+            f"The RayService {endpoint_name(name)} was not made by raymill.",
+            "Delete it, or give the spec another name.",
+        ) from error

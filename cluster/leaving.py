@@ -59,7 +59,7 @@ class Jobs:
 
     def ask(self, within_s: float) -> None:
         for id in self._running():
-            _answered(lambda id=id: self.api.stop(id))
+            _answered(functools.partial(self.api.stop, id))
 
     def is_there(self) -> bool:
         return bool(self._running())
@@ -81,7 +81,7 @@ class Node:
         why = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"), f"The pod {self._pod} is deleted."
         by_ms = int((time.time() + within_s) * 1000)
         for id in self._ids():
-            _answered(lambda id=id: self._client.drain_node(id, *why, by_ms))
+            _answered(functools.partial(self._client.drain_node, id, *why, by_ms))
 
     def is_there(self) -> bool:
         return bool(self._ids())
@@ -111,7 +111,7 @@ def _answered(ask: Callable[[], Any]) -> Any:
 
 
 def _connected(address: str) -> Any:
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
     return GcsClient(address=address)
 

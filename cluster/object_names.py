@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from cluster.ray_template import CLUSTER
+
 PART_OF = "app.kubernetes.io/part-of=raymill"  # a selector of all that is ours
 SPEC = "raymill/spec"  # labels
 COMMAND = "raymill/command"
@@ -30,8 +32,11 @@ def job_name(id: str) -> str:
 
 
 def endpoint_name(spec_name: str) -> str:
-    """The RayService that serves a spec's name."""
-    return _fitted(spec_name, _MOST_ENDPOINT)
+    """The RayService that serves a spec's name; never that of the standing cluster.
+
+    KubeRay calls the Service of a head NAME-head-svc for both kinds, and would point the cluster's at the endpoint.
+    """
+    return _fitted(spec_name, _MOST_ENDPOINT, but=CLUSTER)
 
 
 def service_name(spec_name: str) -> str:
@@ -53,9 +58,9 @@ def schedule_name(spec_name: str, command: str) -> str:
     return _fitted(f"{spec_name}-{command}", _MOST_SCHEDULE)
 
 
-def _fitted(text: str, most: int) -> str:
+def _fitted(text: str, most: int, but: str = "") -> str:
     """The text where it is a DNS label that begins with a letter, else one that a digest tells from others."""
-    if len(text) <= most and text[0].isalpha():
+    if len(text) <= most and text[0].isalpha() and text != but:
         return text
     started = text if text[0].isalpha() else f"n{text}"
     digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]

@@ -17,7 +17,7 @@ class Overheard(io.TextIOBase):
         self._part = ""
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # type: ignore[override]
         return self._stream.encoding
 
     def writable(self) -> bool:

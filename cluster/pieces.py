@@ -79,7 +79,7 @@ def _dataset(work: Datasource, pieces: int) -> ray.data.Dataset:
         return ray.data.read_datasource(work, override_num_blocks=pieces, ray_remote_args=asked)
 
 
-class _Work(Datasource):
+class _Work(Datasource):  # type: ignore[misc]
     """Read tasks that each do one piece of work and read back its pickled answer as one row."""
 
     def __init__(self, work: bytes | ray.ObjectRef, pieces: Sequence[Any]) -> None:

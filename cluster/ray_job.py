@@ -7,7 +7,7 @@ cluster. The pod that hands over may fail and come again; it finds its job by th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,7 @@ def _ray_job(order: JobOrder, template: RayTemplate, settings: JobSettings, file
     }
 
 
-def _queue(order: JobOrder, settings: JobSettings) -> tuple[Mapping[str, str], Mapping[str, str]]:
+def _queue(order: JobOrder, settings: JobSettings) -> tuple[dict[str, str], dict[str, str]]:
     """Labels and annotations for Kueue, which looks after clusters, not after work on one that stands."""
     if not settings.queue or order.standing is not None:
         return {}, {}

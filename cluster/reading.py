@@ -105,7 +105,7 @@ def _on_cluster(arguments: argparse.Namespace, spec: Spec, console: Console) -> 
     if not replace(api, patience_s=_PATIENCE_S).answers():
         console.say(f"Nobody answers at {arguments.on}; the store {spec.store} has what follows.")
         return None
-    job = find(api, spec.name, arguments.job)
+    job = find(api, spec.name, arguments.job, to_act=_follows(arguments))
     if job is None:
         console.say(f"The cluster at {arguments.on} knows no such job; the store {spec.store} has what follows.")
     return job
@@ -114,13 +114,23 @@ def _on_cluster(arguments: argparse.Namespace, spec: Spec, console: Console) -> 
 def _stored(arguments: argparse.Namespace, spec: Spec) -> JobRecord:
     """The record in the store. Raises ResourceError where there is none."""
     store, now = _store(spec), datetime.now(UTC)
-    record = read(store, arguments.job, now) if arguments.job else next(newest(store, spec.name, now), None)
+    if arguments.job:
+        record = read(store, arguments.job, now)
+    else:
+        known = list(itertools.islice(newest(store, spec.name, now), _MOST if _follows(arguments) else 1))
+        meant = [record for record in known if record.state == RUNNING and _follows(arguments)] or known
+        record = meant[0] if meant else None
     if record is None:
         raise ResourceError(
             f"The store {store.uri} has no job {arguments.job or f'of {spec.name}'}.",
             f"`raymill list {arguments.spec}` shows those that it has; look at `name` and `store` in the spec.",
         )
     return record
+
+
+def _follows(arguments: argparse.Namespace) -> bool:
+    """Whether the newest job that runs is meant, rather than the newest of all."""
+    return bool(getattr(arguments, "follow", False))
 
 
 def _keep_end_of(job: Job, api: Elsewhere, spec: Spec) -> None:

@@ -33,6 +33,8 @@ _TAKEN_UP_WITHIN_S = 120.0
 _POLL_S = 0.5
 _JUDGED_EVERY_S = 5.0
 _SAID_EVERY_S = 60.0
+# Of the time that judging takes, which is to read the log of a stage: a tenth of a processor at most.
+_REST = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class Standing:
             )
         report = ReleaseReport.gather(store, release)
         if spec.serve.log.sample:
-            stable, candidate = label_counts(store, release, _task_of(release.candidate))
+            stable, candidate = label_counts(store, release, _task_of(release.stable_bundle_uri, release.stable_digest))
             report = report.merge(ReleaseReport(stable=stable, candidate=candidate))
         lasted_s = (datetime.now(UTC) - datetime.fromisoformat(release.changed)).total_seconds()
         decision = judge(report.stable, report.candidate, spec.serve.release, lasted_s=lasted_s)
@@ -88,10 +90,12 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """The stable version of an endpoint, and where that answers."""
+    """The stable version of an endpoint, where that answers, and what its bundle is."""
 
     version: str
     url: str
+    bundle_uri: str
+    digest: str
 
 
 Deploy = Callable[[Spec, ServedModel, Console], str]
@@ -109,7 +113,8 @@ def release(spec: Spec, console: Console, *, share: float, shadow: bool) -> Rele
     """
     record, champion = require(spec), find_champion(spec, waits_s=0.0)
     model = None if champion is None else ServedModel.of(champion)
-    served = Served(version=record.version, url=record.url)
+    bundle = {key: record.args[key] for key in ("bundle_uri", "digest")}
+    served = Served(version=record.version, url=record.url, **bundle)
     return begin_release(spec, served, model, console, share=share, shadow=shadow)
 
 
@@ -145,6 +150,8 @@ def _begun(store: Store, spec: Spec, served: Served, champion: ServedModel, *, s
         id=uuid.uuid4().hex[:12],
         name=spec.name,
         stable=served.version,
+        stable_bundle_uri=served.bundle_uri,
+        stable_digest=served.digest,
         candidate=Candidate(**asdict(champion)),
         share=share,
         shadow=shadow,
@@ -159,14 +166,21 @@ def promote(spec: Spec, console: Console, reason: str = "asked for", deploy: Dep
     """The candidate answers all requests within a second, and is then deployed as the stable version; returns where.
 
     Raises ResourceError where no version is being released, and what `deploy` raises; the candidate answers then all
-    the same, as long as its replicas live.
+    the same, as long as its replicas live, and the same command deploys it later.
     """
     store = Store(spec.store)
-    ended = change(store, spec.name, share=1.0, shadow=False, state="promoted", reason=reason)
-    console.say(f"{spec.name} version {ended.candidate.version} answers all requests: {reason}")
+    promoted = {"share": 1.0, "shadow": False, "state": "promoted", "reason": reason}
+    ended = _undeployed(spec, store) or change(store, spec.name, **promoted)
+    console.say(f"{spec.name} version {ended.candidate.version} answers all requests: {ended.reason}")
     url = deploy(spec, ServedModel(**ended.candidate.model_dump()), console)
     settle(store, spec.name, ended.candidate.version)
     return url
+
+
+def _undeployed(spec: Spec, store: Store) -> Release | None:
+    """The newest release where it is promoted and what followed was stopped or failed."""
+    there = find_release(store, spec.name)
+    return there if there is not None and there.state == "promoted" and not there.deployed else None
 
 
 def roll_back(spec: Spec, console: Console, reason: str = "asked for") -> Release:
@@ -199,18 +213,21 @@ def follow(spec: Spec, console: Console, deploy: Deploy = deploy_here) -> Releas
 
     Ctrl-C leaves the release as it is. Raises what `promote` and `roll_back` raise.
     """
-    said_s = -_SAID_EVERY_S
+    said_s, store = -_SAID_EVERY_S, Store(spec.store)
     with waiting_for_interrupt() as is_interrupted:
         while True:
+            began_s = time.monotonic()
             standing = Standing.of(spec)
+            took_s = time.monotonic() - began_s
             if standing.release.state != "on":
                 return standing.release
             if time.monotonic() - said_s >= _SAID_EVERY_S:
                 console.say(f"judge     {standing.decision.decision.replace('_', ' ')}: {standing.decision.reason}")
                 said_s = time.monotonic()
-            if not isinstance(standing.decision, Hold):
+            # What was judged may have been changed by somebody else meanwhile.
+            if not isinstance(standing.decision, Hold) and find_release(store, spec.name) == standing.release:
                 break
-            if is_interrupted(_JUDGED_EVERY_S):
+            if is_interrupted(max(_JUDGED_EVERY_S, _REST * took_s)):
                 return standing.release
     if isinstance(standing.decision, Promote):
         promote(spec, console, standing.decision.reason, deploy)
@@ -220,8 +237,8 @@ def follow(spec: Spec, console: Console, deploy: Deploy = deploy_here) -> Releas
 
 
 @functools.lru_cache(maxsize=1)
-def _task_of(candidate: Candidate) -> Task:
-    return Bundle.read(candidate.bundle_uri, candidate.digest).task
+def _task_of(bundle_uri: str, digest: str) -> Task:
+    return Bundle.read(bundle_uri, digest).task
 
 
 def _wait_until_taken_up(store: Store, begun: Release) -> None:

@@ -58,7 +58,7 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
     api, store, seen = submission.api, Store(spec.store).at_once(), _Seen()
     try:
         with console.heard_by(seen):
-            report = submission.follow(console) or _kept_report(store, submission.id)
+            report = submission.follow(console) or _kept_report(store, submission.id, console)
         job = submission.job()
         with contextlib.suppress(RaymillError):  # no way from here to the store; the cluster knows it all
             salvage(store, job, api.log(job.id), api.address)
@@ -71,11 +71,16 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
     return _ending(job, report)
 
 
-def _kept_report(store: Store, id: str) -> str:
-    """What a job has reported to the store, for where its log is not to be read; nothing where that isn't either."""
+def _kept_report(store: Store, id: str, console: Console) -> str:
+    """What a job has reported to the store, for where its log is not to be read; nothing where that isn't either.
+
+    A log without the report may lack the error's two lines too, so they are said.
+    """
     with contextlib.suppress(RaymillError):
         record = read(store, id, datetime.now(UTC))
         if record is not None and record.ended is not None:
+            if record.error is not None:
+                console.say(f"error: {record.error['what']}\n{record.error['fix']}")
             return json.dumps({"error": record.error} if record.error is not None else record.report or {})
     return ""
 
@@ -91,9 +96,9 @@ class _Seen:
 
 
 def cancel(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    """Asks a job, the newest of a spec's name, to end, which writes a checkpoint first."""
+    """Asks a job, the newest of a spec's name that runs, to end, which writes a checkpoint first."""
     api, name = elsewhere(arguments.on, console), load_spec(arguments.spec, arguments.overrides).name
-    job = find(api, name, arguments.job)
+    job = find(api, name, arguments.job, to_act=True)
     if job is None:
         raise ResourceError(
             f"The cluster at {api.address} knows no job {arguments.job or f'of {name}'}.",
@@ -103,7 +108,7 @@ def cancel(arguments: argparse.Namespace, console: Console, output: Output) -> d
         console.say(f"{job.id} has ended already: {job.status.lower()}")
     else:
         api.stop(job.id)
-        console.say(f"{job.id} is asked to end; the same command continues from its newest checkpoint")
+        console.say(f"{job.id} is asked to end; the same command continues from what is in the store")
     return {"id": job.id}
 
 

@@ -49,6 +49,7 @@ def job_options(arguments: argparse.Namespace, command: str) -> list[str]:
 
 def _objects(spec: Spec, arguments: argparse.Namespace, overlay: Overlay, console: Console) -> list[dict[str, Any]]:
     if arguments.service:
+        require_guard_in_kubernetes(spec.serve)  # which is known before MLflow is asked
         say_all(service_remarks(spec, overlay.template), console)
         return endpoint_objects(spec, _champion(spec), overlay.template, overlay.settings.gateway_class)
     command = arguments.job or "run"

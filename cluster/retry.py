@@ -131,7 +131,7 @@ def _failed(machine: BaseException | None, reason: str, spent: Attempt) -> Again
     return GiveUp(
         error=WorkerLost(
             f"Training lost a worker {failures} times without getting further; the last time: {reason.rstrip('.')}.",
-            "See `dmesg` or the node's memory; the same command continues from the last checkpoint.",
+            "See `dmesg` or the node's memory and disk; the same command continues from the last checkpoint.",
         )
     )
 
@@ -168,7 +168,7 @@ def _preempted(reason: str, spent: Attempt) -> Again | GiveUp:
 
 def _reason(machine: BaseException | None, errors: list[BaseException]) -> str:
     if isinstance(machine, RaymillError):
-        return machine.what
+        return machine.what.rstrip(".")
     if machine is not None:
         return _death(machine)
     if not errors:

@@ -63,8 +63,18 @@ def unexplained(job: Job) -> MachineError:
 
 def _outline(id: str, name: str, command: str, address: str, started_s: float | None) -> JobRecord:
     at = utc(datetime.fromtimestamp(started_s, UTC) if started_s else datetime.now(UTC))
-    words, there = f"{command} {name}", {"where": address, "host": "", "pid": 0}
-    return JobRecord(id=id, name=name, command=command, words=words, started=at, alive=at, state=RUNNING, **there)
+    return JobRecord(
+        id=id,
+        name=name,
+        command=command,
+        words=f"{command} {name}",
+        where=address,
+        host="",
+        pid=0,
+        started=at,
+        alive=at,
+        state=RUNNING,
+    )
 
 
 def _write_log(store: Store, record: JobRecord, log: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.certificate import trusting
+from cluster.certificate import direct
 from cluster.exposure import CALLERS_TOKEN
 from raymill.errors import DataError, MachineError
 from raymill.prepared import Prepared
@@ -42,7 +42,7 @@ def ask(
     body = json.dumps({"rows": rows}).encode()
     request = urllib.request.Request(url, body, {"content-type": "application/json"} | _authorization(token))
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s, context=trusting(certificate)) as response:
+        with direct(certificate).open(request, timeout=timeout_s) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
     except urllib.error.HTTPError as error:

@@ -52,6 +52,7 @@ _SILENT_CLIENT_S = 60
 _RETRIES = 2
 # A body's 16 MiB and some room, by which Serve refuses what it hasn't read yet; its own bound is 2 GiB.
 _MOST_GRPC_BYTES = 17 << 20
+_TOO_SLOW = "timed out during startup"  # of a bare Exception: Ray waits 30 s for its node, and no setting changes that
 _HAPROXY = "RAY_SERVE_ENABLE_HA_PROXY"
 _PLAIN_PROXY = {_HAPROXY: "0", "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}
 
@@ -299,6 +300,10 @@ def _connect(address: str | None, debug: bool) -> str:
         raise _unconnected(address, error) from error
     except SystemExit as error:
         raise KeyboardInterrupt from error  # a SIGTERM while Ray starts, which takes it for itself
+    except Exception as error:
+        if _TOO_SLOW not in str(error):
+            raise
+        raise _not_started() from error
     return str(ray.get_runtime_context().gcs_address)
 
 
@@ -311,6 +316,13 @@ def _unconnected(address: str | None, error: OSError) -> ResourceError | Machine
     return MachineError(
         f"Ray can't start here: {error}.",
         "It writes to /tmp/ray and, a token, to ~/.ray: set HOME to a folder that you may write to.",
+    )
+
+
+def _not_started() -> MachineError:
+    return MachineError(
+        "Ray's processes did not start within 30 seconds on this machine.",
+        "End what else takes its CPUs or memory, and type the command again.",
     )
 
 

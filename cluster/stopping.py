@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM: they mean the same, and where work can be kept the first asks and the second insists.
+"""Ctrl-C, SIGTERM and a closed terminal: they mean the same, and where work can be kept the first asks.
+
+The second insists, but for a terminal's: its shell and the kernel may both tell of it.
 
 A handler runs in the midst of whatever the main thread does, which may hold any lock: it writes, waits and takes
 nothing. What it has to say is said by another thread.
@@ -15,8 +17,6 @@ from types import FrameType
 
 from raymill.console import Console
 
-_BOTH = (signal.SIGINT, signal.SIGTERM)
-
 
 class _Asked:
     """Whether a KeyboardInterrupt of ours has been raised: not an Event, which has a lock."""
@@ -27,13 +27,19 @@ class _Asked:
 _asked = _Asked()
 
 
+def _stops() -> tuple[signal.Signals, ...]:
+    """The signals that ask to stop; a closed terminal's is not one of them where `nohup` has turned it off."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hangs_up else ()))
+
+
 @contextmanager
 def sigterm_as_ctrl_c() -> Iterator[None]:
-    """Inside the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does; does nothing outside the main thread."""
+    """Inside the block SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does; nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _raise) for number in _BOTH}
+    before = {number: signal.signal(number, _raise) for number in _stops()}
     earlier, _asked.is_so = _asked.is_so, False
     try:
         yield
@@ -58,6 +64,8 @@ def is_asked_to_stop() -> bool:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
+    if number == signal.SIGHUP and _asked.is_so:
+        return
     _asked.is_so = True
     raise KeyboardInterrupt
 
@@ -75,6 +83,8 @@ def on_interrupt(ask: Callable[[], None], console: Console) -> Iterator[None]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal asked
+        if asked and number == signal.SIGHUP:
+            return
         if asked:
             _raise(number, frame)
         asked = True
@@ -82,7 +92,7 @@ def on_interrupt(ask: Callable[[], None], console: Console) -> Iterator[None]:
 
     listener = threading.Thread(target=listen, name="interrupt", daemon=True)
     listener.start()
-    before = {number: signal.signal(number, handle) for number in _BOTH}
+    before = {number: signal.signal(number, handle) for number in _stops()}
     try:
         yield
     finally:
@@ -104,7 +114,7 @@ def waiting_for_interrupt() -> Iterator[Callable[[float], bool]]:
             return False
         return True
 
-    before = {number: signal.signal(number, lambda *_: heard.put(None)) for number in _BOTH}
+    before = {number: signal.signal(number, lambda *_: heard.put(None)) for number in _stops()}
     try:
         yield wait
     finally:

@@ -15,19 +15,19 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import raymill
 from cluster.jobs_api import Job, JobsApi
 from raymill.console import Console
 from raymill.errors import Interrupted, MachineError
 from raymill.imported_code import files_to_travel
-from raymill.job_record import new_id
+from raymill.job_record import JOB_ID, new_id
 from raymill.lineage import COMMIT, git_commit
 from raymill.model_spec import ImportedSpec
 from raymill.spec import Spec
 
 SPEC_FILE = "spec.yaml"
-JOB_ID = "RAYMILL_JOB_ID"  # by which a job knows how its submission calls it
 SUBMITTED_BY = "RAYMILL_VERSION"  # of the raymill that has handed the job over
 _ENDS_WITHIN_S = 120  # with a checkpoint; Ray kills a job that is stopped after 3 s by default
 _POLL_S = 1.0
@@ -98,11 +98,20 @@ class Submission:
         return report
 
 
-def find(api: JobsApi, name: str, id: str | None) -> Job | None:
-    """A job of a spec's name that a cluster knows: by its id, or the newest."""
+class KnowsJobs(Protocol):
+    """Where jobs run: in the order in which they were handed over."""
+
+    def jobs(self) -> list[Job]: ...
+
+    def job(self, id: str) -> Job | None: ...
+
+
+def find(api: KnowsJobs, name: str, id: str | None, to_act: bool = False) -> Job | None:
+    """A job of a spec's name that a cluster knows: by its id, or the newest; `to_act`: the newest that runs, if any."""
     known = api.jobs() if id is None else filter(None, [api.job(id)])
     found = [job for job in known if job.metadata.get("raymill") == name]
-    return found[-1] if found else None
+    meant = [job for job in found if to_act and not job.has_ended] or found
+    return meant[-1] if meant else None
 
 
 def entrypoint_of(command: str, options: Sequence[str]) -> str:

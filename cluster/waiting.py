@@ -123,4 +123,4 @@ def _is_at_work() -> bool:
 
 
 def _sum(nodes: Sequence[Node], which: str, name: str) -> float:
-    return sum(getattr(node, which).get(name, 0) for node in nodes)
+    return sum(float(getattr(node, which).get(name, 0)) for node in nodes)

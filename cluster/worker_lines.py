@@ -41,7 +41,7 @@ class _Listening:
     def __init__(self, hear: Callable[[str], None]) -> None:
         import ray
         from ray._private.worker import global_worker
-        from ray._raylet import GcsLogSubscriber
+        from ray._raylet import GcsLogSubscriber  # type: ignore[attr-defined]
 
         self._hear, self._job = hear, ray.get_runtime_context().get_job_id()
         self._subscriber = GcsLogSubscriber(address=global_worker.gcs_client.address)
@@ -80,7 +80,7 @@ class _Listening:
 
 def _is_ours(batch: dict[str, Any], job: str) -> bool:
     """Whether a batch is of this job's processes, or of a node's raylet, which says what it killed and why."""
-    return batch["job"] == job if batch["job"] else batch["pid"] == "raylet"
+    return bool(batch["job"] == job if batch["job"] else batch["pid"] == "raylet")
 
 
 def lines_of(batch: dict[str, Any]) -> Iterator[str]:

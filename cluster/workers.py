@@ -17,6 +17,7 @@ from raymill.errors import StoreError, WorkerLost
 from raymill.store import Store
 
 Value = TypeVar("Value")
+_SAID_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ def _fit(
     Ray Train keeps its files in `scratch`, which is deleted afterwards. An interrupted call leaves its workers to the
     end of the Ray session.
     """
+    from ray.exceptions import RayActorError
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
@@ -96,9 +98,27 @@ def _fit(
         return WorkerFailure(errors=(error.controller_failure,))
     except TrainingFailedError as error:
         return WorkerFailure(errors=(error,))
+    except RayActorError as error:
+        return WorkerFailure(errors=(unled(str(error), error.actor_init_failed),))
     finally:
         with contextlib.suppress(StoreError):  # a store that is away hides no outcome; `raymill clean` removes it then
             scratch.delete(attempt)
+
+
+def unled(said: str, in_the_beginning: bool) -> WorkerLost:
+    """Why there are no ranks: Ray Train's controller, one process beside the driver, died or could not begin.
+
+    What it `said` tells why only where it could not begin: in the last line of its traceback.
+    """
+    if in_the_beginning:
+        return WorkerLost(
+            f"The process that leads the ranks could not begin: {said.splitlines()[-1][:_SAID_CHARS].rstrip(' .')}.",
+            "Mend that; the same command continues from the newest checkpoint.",
+        )
+    return WorkerLost(
+        "The process that leads the ranks, Ray Train's controller, died.",
+        "See `dmesg`, the memory and the disk of the driver's node; the same command continues.",
+    )
 
 
 def beside(function: Callable[[], Value]) -> Value:

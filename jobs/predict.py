@@ -44,7 +44,8 @@ class PredictPiece:
             kept = table.select(list(self.key)) if self.key else table
             scored = with_answers(kept, predictor, table)
         store.write_table(path, scored)
-        return table.num_rows
+        rows: int = table.num_rows
+        return rows
 
 
 def predict(spec: Spec, input: str, output: str, console: Console) -> Predicted:

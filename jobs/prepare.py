@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import json
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -21,9 +20,10 @@ import numpy as np
 from cluster.pieces import each, enough
 from raymill.cells import has_text, is_supported
 from raymill.console import Console
-from raymill.errors import DataError, ResourceError, StoreError, UserError
+from raymill.drift_reference import DriftReference
+from raymill.errors import DataError, StoreError, UserError
 from raymill.gate import why_never
-from raymill.lease import Lease, lease
+from raymill.lease import Lease, lease, patient
 from raymill.piece import Piece, in_turn, placed
 from raymill.preparation import (
     DONE,
@@ -51,7 +51,6 @@ from raymill.transform import Transform
 Answer = TypeVar("Answer")
 _FINGERPRINT_LETTERS = 12
 _LEASE = "lease.json"
-_LOOKS_EVERY_S = 1.0
 _READ_ROLES = ("task.target", "data.split.column")
 _MOST_CLASSES_SHOWN = 20
 _TEXT_ROLES = ("data.key", "evaluate.slices")
@@ -69,25 +68,11 @@ def prepare(spec: Spec, console: Console) -> Prepared:
     store = Store(f"{spec.store}/datasets/{spec.name}-{fingerprint[:_FINGERPRINT_LETTERS]}")
     prepared = _found(store, console)
     if prepared is None:
-        wait = _waiting(console)
+        wait = patient(lambda text: console.say(f"prepare   waiting: {text}"))
         with lease(store, _LEASE, f"The dataset {store.uri}", when_busy=wait) as held:
             prepared = _found(store, console) or _make(spec, source, fingerprint, store, held, console)
     _doubt_gate(spec, prepared, console)
     return prepared
-
-
-def _waiting(console: Console) -> Callable[[ResourceError], None]:
-    """Waits for another process that prepares the same, and says once for which."""
-    told = False
-
-    def wait(busy: ResourceError) -> None:
-        nonlocal told
-        if not told:
-            console.say(f"prepare   waiting: {busy.what}")
-        told = True
-        time.sleep(_LOOKS_EVERY_S)
-
-    return wait
 
 
 def _found(store: Store, console: Console) -> Prepared | None:
@@ -293,6 +278,7 @@ def _account(
         source=spec.data.source,
         rows_read=seen.summary.rows,
         rows_without_target=seen.summary.rows - sum(seen.census.rows),
+        drift_reference=DriftReference.of(recipe.transform, seen.summary),
     )
 
 

@@ -13,10 +13,12 @@ from raymill.console import Console
 from raymill.courier import Courier
 from raymill.evaluation import Evaluation, all_scores
 from raymill.gate import Keep, Promote, decide
+from raymill.lease import lease, patient
 from raymill.prepared import Prepared
 from raymill.registry import Registry, Version
 from raymill.run import Run, Trained
 from raymill.spec import Spec
+from raymill.store import Store
 from raymill.time_cuts import ends_later
 
 _SPLIT_RULE = ("by", "column", "key", "seed", "shares")
@@ -37,14 +39,24 @@ class Promotion:
 def promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evaluation, console: Console) -> Promotion:
     """Registers the candidate and acts on the gate's decision. The same candidate is registered once.
 
-    Raises TrackerError where MLflow has been away for too long; typed again, the command goes on from what is there.
+    One at a time of a name and store, since who is champion must be the same before and after the decision. Raises
+    TrackerError where MLflow has been away for too long; typed again, the command goes on from what is there.
     """
-    assert spec.tracking is not None
-    registry = Registry(spec.tracking)
-    run = Run.of(spec, prepared)
     courier = Courier(spec, prepared, lambda text: console.say(f"promote   {text}"))
     run_id = courier.run_id()
     courier.deliver(evaluation)
+    wait = patient(lambda text: console.say(f"promote   waiting: {text}"))
+    with lease(Store(spec.store), f"promotions/{spec.name}.json", f"The champion of {spec.name}", when_busy=wait):
+        promotion = _promote(spec, prepared, trained, evaluation, run_id)
+    console.say(f"promote   {promotion.decision.decision}: {promotion.decision.reason}")
+    champion = _named(promotion.champion)
+    console.say(f"          version {promotion.version.number} -> models:/{spec.name}@candidate; champion: {champion}")
+    return promotion
+
+
+def _promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evaluation, run_id: str) -> Promotion:
+    assert spec.tracking is not None
+    registry, run = Registry(spec.tracking), Run.of(spec, prepared)
     with run.bundle(trained.steps).as_folder() as folder:
         version = registry.register(
             spec.name,
@@ -60,8 +72,6 @@ def promote(spec: Spec, prepared: Prepared, trained: Trained, evaluation: Evalua
     if isinstance(decision, Promote):
         registry.set_alias(spec.name, "champion", version.number)
         champion = version
-    console.say(f"promote   {decision.decision}: {decision.reason}")
-    console.say(f"          version {version.number} -> models:/{spec.name}@candidate; champion: {_named(champion)}")
     return Promotion(version=version, decision=decision, champion=champion)
 
 

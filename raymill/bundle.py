@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from safetensors.torch import load, save
 from torch import nn
 
+from raymill.drift_reference import DriftReference
 from raymill.errors import DataError, SpecError
 from raymill.imported_code import fingerprint_of
 from raymill.model_spec import ImportedSpec, ModelSpec
@@ -30,7 +31,10 @@ FILES = ("bundle.json", "weights.safetensors")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """A trained model and its lineage; `digest` is the SHA-256 of bundle.json, which holds that of the weights."""
+    """A trained model and its lineage; `digest` is the SHA-256 of bundle.json, which holds that of the weights.
+
+    A bundle of before there was a `drift_reference` has none.
+    """
 
     schema: Schema
     transform: Transform
@@ -41,6 +45,7 @@ class Bundle:
     lineage: dict[str, Any]
     weights: dict[str, torch.Tensor]
     digest: str
+    drift_reference: DriftReference | None = None
 
     @classmethod
     def write(
@@ -54,6 +59,7 @@ class Bundle:
         spec: dict[str, Any],
         lineage: dict[str, Any],
         network: nn.Module,
+        drift_reference: DriftReference | None = None,
     ) -> str:
         """Writes a bundle into a store, bundle.json last; returns its digest."""
         # Cloned, since safetensors refuses tensors that share memory, as tied weights do.
@@ -72,6 +78,7 @@ class Bundle:
             "code": fingerprint_of(model),
             "spec": spec,
             "lineage": lineage,
+            "drift_reference": drift_reference and drift_reference.to_json(),
             "weights_sha256": hashlib.sha256(data).hexdigest(),
         }
         text = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
@@ -105,6 +112,7 @@ class Bundle:
             lineage=document["lineage"],
             weights=load(data),
             digest=found,
+            drift_reference=DriftReference.from_json(document.get("drift_reference")),
         )
 
     @classmethod

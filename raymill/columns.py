@@ -144,15 +144,20 @@ def _fit_boolean(name: str, _: ColumnSummary) -> BooleanColumn:
 
 
 def _fit_category(name: str, summary: ColumnSummary) -> CategoryColumn:
-    ranked = summary.categories.sorted()
-    floor = RARE_BELOW if summary.train_rows >= RARE_FROM_ROWS and ranked[0][1] >= RARE_BELOW else 1
-    kept = [(text, count) for text, count in ranked[:MOST_VALUES] if count >= floor]
+    floor = rare_below(summary)
+    kept = [(text, count) for text, count in summary.categories.sorted()[:MOST_VALUES] if count >= floor]
     return CategoryColumn(
         name=name,
         values=tuple(text for text, _ in kept),
         rare=sum(count for _, count in kept) < summary.categories.count,
         missing=summary.missing > 0,
     )
+
+
+def rare_below(summary: ColumnSummary) -> int:
+    """In how many train rows a value of a category occurs at least that has a feature of its own."""
+    many = summary.train_rows >= RARE_FROM_ROWS and summary.categories.counts.max() >= RARE_BELOW
+    return RARE_BELOW if many else 1
 
 
 def _fit_timestamp(name: str, summary: ColumnSummary) -> TimestampColumn:

@@ -6,6 +6,7 @@ A listener, such as the record of a job, hears the same, and what is noted for i
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import sys
 import time
@@ -18,6 +19,7 @@ from raymill.meter import Meter
 _REDRAW_EVERY_S = 0.1
 _LINE_EVERY_S = 10.0
 _BAR_CELLS = 24
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Listener(Protocol):
@@ -41,9 +43,17 @@ class Console:
     def say(self, text: str) -> None:
         """Prints one finished line; no URI in it shows a password."""
         text = without_userinfo(text)
-        self.stream.write(f"\r\x1b[K{text}\n" if self.live else f"{text}\n")
-        self.stream.flush()
+        self.write(f"\r\x1b[K{text}\n" if self.live else f"{text}\n")
         self.note("said", text)
+
+    def write(self, text: str) -> None:
+        """Shows a text as it is; the work goes on also where a terminal is closed, or the disk below a file is full."""
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except OSError as error:
+            if not self.live and error.errno not in _FULL:
+                raise
 
     def note(self, kind: str, text: str) -> None:
         """Tells the listener, if there is one, and shows nothing: `run` names a run that is worked on."""
@@ -115,8 +125,7 @@ class Progress:
         if self._console.live and now_s - self._drawn_s >= _REDRAW_EVERY_S:
             self._drawn_s = now_s
             cells = "█" * int(share * _BAR_CELLS)
-            self._console.stream.write(f"\r\x1b[K{self._label} {cells:░<{_BAR_CELLS}} {share:4.0%} {note}")
-            self._console.stream.flush()
+            self._console.write(f"\r\x1b[K{self._label} {cells:░<{_BAR_CELLS}} {share:4.0%} {note}")
 
     def _say(self, line: str) -> None:
         if self._console.live:
@@ -126,5 +135,4 @@ class Progress:
 
     def close(self) -> None:
         if self._console.live:
-            self._console.stream.write("\r\x1b[K")
-            self._console.stream.flush()
+            self._console.write("\r\x1b[K")

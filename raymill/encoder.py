@@ -26,11 +26,11 @@ class Encoder:
         placed, self._widths = places(columns)
         self._numbers = NumberEncoding([(column, at) for column, at in placed if isinstance(column, NumberColumn)])
         self._others: list[tuple[str, Callable[[pa.ChunkedArray, np.ndarray], None], int, int]] = []
-        self._embedded: list[_Lookup] = []
+        self._embedded: list[Lookup] = []
         for column, at in placed:
             end = at + len(column.number_names())
             if isinstance(column, CategoryColumn) and not column.one_hot:
-                self._embedded.append(_Lookup(column))
+                self._embedded.append(Lookup(column))
             elif not isinstance(column, NumberColumn):
                 self._others.append((column.name, _writer(column), at, end))
 
@@ -65,8 +65,8 @@ def places(columns: Sequence[ColumnTransform]) -> tuple[list[tuple[ColumnTransfo
     return list(zip(columns, starts, strict=False)), widths
 
 
-class _Lookup:
-    """A category column's encoding, of Arrow's texts or codes of them."""
+class Lookup:
+    """A category column's encoding, of Arrow's texts or codes of them; threads may share it."""
 
     def __init__(self, column: CategoryColumn) -> None:
         self.encoding = CategoryEncoding(column)
@@ -101,7 +101,7 @@ class _Times:
 
 def _writer(column: ColumnTransform) -> Callable[[pa.ChunkedArray, np.ndarray], None]:
     if isinstance(column, CategoryColumn):
-        return _Lookup(column).write
+        return Lookup(column).write
     if isinstance(column, TimestampColumn):
         return _Times(column).write
     assert isinstance(column, BooleanColumn)

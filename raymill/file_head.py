@@ -21,6 +21,7 @@ _NUMBER = re.compile(NUMBER, re.ASCII)
 # pandas writes an index without a name as such a column; it is no data.
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
+_DELIMITERS = (";", "\t", "|", ",")
 
 # Bytes of a cell in memory, of the types of Parquet that are not texts; a text is taken for 12 letters and an offset.
 _CELL_BYTES = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
@@ -83,6 +84,11 @@ def _bytes_in_memory(column: pq.ColumnChunkMetaData) -> int:
 def _check_header(names: list[str], where: str) -> None:
     if not names:
         raise DataError(f"{where} has no rows.", "Write it again, or leave it out of data.source.")
+    if len(names) == 1 and (other := next((mark for mark in _DELIMITERS if mark in names[0]), None)):
+        raise DataError(
+            f"{where} has one column, and {other!r} in its name: {names[0][:60]}.",
+            "Write it with a comma between the cells (.csv), or a tab (.tsv).",
+        )
     if _looks_like_a_row(names):
         shown = ", ".join(names[:4])
         raise DataError(

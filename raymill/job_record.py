@@ -26,6 +26,7 @@ from raymill.record import record_of, require_format
 if TYPE_CHECKING:
     from raymill.store import Store
 
+JOB_ID = "RAYMILL_JOB_ID"  # the variable by which a job knows how its submission calls it
 FORMAT = 1
 FOLDER = "jobs"
 COMMANDS = ("run", "prepare", "train", "evaluate", "promote", "deploy", "predict")

@@ -8,6 +8,7 @@ could not renew it for so long that another took it finds that out, and is to st
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -17,18 +18,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 
 from raymill.errors import RaymillError, ResourceError
+from raymill.job_record import JOB_ID
 from raymill.process import Process
 from raymill.record import record_of
 from raymill.store import Store, encode_json
 
 RENEW_EVERY_S = 5.0
 ENDS_AFTER_S = 30.0
+_LOOK_EVERY_S = 1.0
 _HELD: set[str] = set()  # by this process: one whose file could not be deleted holds nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Holder:
-    """Who works there, in which process; `at` is when it said so last, in seconds since 1970."""
+    """Who works there, in which process and, on a cluster, job; `at` is when it said so last, in seconds since 1970."""
 
     id: str
     host: str
@@ -36,10 +39,12 @@ class _Holder:
     at: float
     space: str = ""
     born: int = 0
+    job: str = ""
 
     @classmethod
     def this(cls) -> _Holder:
-        return cls(id=uuid.uuid4().hex, host=socket.gethostname(), at=0.0, **asdict(Process.this()))
+        job = os.environ.get(JOB_ID, "")
+        return cls(id=uuid.uuid4().hex, host=socket.gethostname(), at=0.0, job=job, **asdict(Process.this()))
 
     def encoded(self, now_s: float) -> bytes:
         return encode_json(asdict(replace(self, at=now_s)))
@@ -123,6 +128,12 @@ class Lease:
                 hurried.swap(self._path, found, None)
 
     def _busy(self, holder: _Holder) -> ResourceError:
+        if holder.job:
+            return ResourceError(
+                f"{self._what} is being worked on by the job {holder.job}.",
+                f"Follow it with `raymill logs -f SPEC --job {holder.job} --on ADDRESS`, or end it with `raymill "
+                "cancel` and the same words; then type the same command again.",
+            )
         return ResourceError(
             f"{self._what} is being worked on by process {holder.pid} on {holder.host}.",
             "Wait until it has finished, or stop it and type the same command again.",
@@ -150,6 +161,20 @@ class Lease:
 
 def _refuse(busy: ResourceError) -> None:
     raise busy
+
+
+def patient(say: Callable[[str], None]) -> Callable[[ResourceError], None]:
+    """What waits for another holder, and says once for which."""
+    told = False
+
+    def wait(busy: ResourceError) -> None:
+        nonlocal told
+        if not told:
+            say(busy.what)
+        told = True
+        time.sleep(_LOOK_EVERY_S)
+
+    return wait
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from raymill.drift_reference import DriftReference
 from raymill.errors import DataError
 from raymill.layout import TARGET, Layout
 from raymill.record import require_format
@@ -63,7 +64,8 @@ class Prepared:
     """A prepared dataset's manifest: all that a later job needs to know to read it and to repeat its transform.
 
     `fingerprint` is of the inputs (source, task, split, key, features). `split` holds by, column, key, seed, shares,
-    cuts and the split's own fingerprint, of which rows are where.
+    cuts and the split's own fingerprint, of which rows are where. A dataset of before there was a `drift_reference`
+    has none.
     """
 
     uri: str
@@ -79,6 +81,7 @@ class Prepared:
     source: str
     rows_read: int
     rows_without_target: int
+    drift_reference: DriftReference | None = None
 
     @classmethod
     def open(cls, uri: str) -> Prepared:
@@ -101,6 +104,7 @@ class Prepared:
             source=data["source"],
             rows_read=data["rows_read"],
             rows_without_target=data["rows_without_target"],
+            drift_reference=DriftReference.from_json(data.get("drift_reference")),
         )
 
     @property
@@ -125,6 +129,7 @@ class Prepared:
                 "source": self.source,
                 "rows_read": self.rows_read,
                 "rows_without_target": self.rows_without_target,
+                "drift_reference": self.drift_reference and self.drift_reference.to_json(),
             },
         )
 

@@ -44,6 +44,8 @@ class Release(BaseModel):
     id: Text
     name: Text
     stable: Text
+    stable_bundle_uri: Text
+    stable_digest: Text
     candidate: Candidate
     share: float = Field(ge=0, le=1)
     shadow: bool

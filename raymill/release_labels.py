@@ -19,7 +19,8 @@ from raymill.version_counts import VersionCounts
 def label_counts(store: Store, release: Release, task: Task) -> tuple[VersionCounts, VersionCounts]:
     """Counts of the labelled requests of the release's present stage: the stable version's, the candidate's.
 
-    `task` is that of either version; one may know classes that the other doesn't. Raises StoreError, DataError.
+    `task` is the stable version's, in whose units both are wrong; one may know classes that the other doesn't. Raises
+    StoreError, DataError.
     """
     now = datetime.now(UTC)
     found = labelled(store, release.name, datetime.fromisoformat(release.changed), now, now)

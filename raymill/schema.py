@@ -97,10 +97,7 @@ class Schema:
             return {}
         names = [name for name, native in self.natives.items() if native == "text" and is_coded(table[name].type)]
         codes = {name: whole(table[name]) for name in names}
-        return {
-            name: pa.DictionaryArray.from_arrays(array.indices, texts(array.dictionary))
-            for name, array in codes.items()
-        }
+        return {name: _read_codes(array) for name, array in codes.items()}
 
     def require(self, names: Collection[str]) -> None:
         """Raises DataError where a table with columns of these names lacks a feature's."""
@@ -155,6 +152,15 @@ def _read_all(names: list[str], columns: list[pa.Array], kind: FeatureType) -> l
         if not isinstance(cells, BadCell):
             return [cells.slice(index * rows, rows) for index in range(len(columns))]
     return [_read_one(name, column, kind) for name, column in zip(names, columns, strict=True)]
+
+
+def _read_codes(codes: pa.Array) -> pa.Array:
+    """Codes of texts as codes of categories, null where a text means that a cell is missing."""
+    words = texts(codes.dictionary)
+    places = codes.indices
+    if words.null_count:
+        places = pc.if_else(words.is_valid().take(places), places, pa.scalar(None, places.type))
+    return pa.DictionaryArray.from_arrays(places, words)
 
 
 def _read_one(name: str, column: pa.Array, kind: FeatureType) -> pa.Array:

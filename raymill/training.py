@@ -167,6 +167,7 @@ def _conclude(assignment: Assignment, prepared: Prepared, run: Run, loop: Loop, 
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         },
         network=loop.model,
+        drift_reference=prepared.drift_reference,
     )
     run.conclude(
         Trained(

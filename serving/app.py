@@ -16,8 +16,10 @@ from ray.serve.config import AutoscalingConfig, BackpressureConfig
 from starlette.requests import Request
 from starlette.responses import Response
 
+from raymill.drift import Drift
 from raymill.store import Store
 from serving.arguments import EndpointArgs
+from serving.drift_watch import DriftWatch
 from serving.feedback import Feedback
 from serving.guard import Guard
 from serving.hourly_writer import HourlyWriter
@@ -39,23 +41,28 @@ class Replica(V2Methods):
     def __init__(self, args: EndpointArgs, load: Callable[[str, str], Model] = load_model) -> None:
         import torch
 
+        self._log = self._feedback = None
         torch.set_num_threads(max(1, int(args.cpus)))
         admission = None if args.tokens is None else admission_at(args.tokens)
         self._meters, self._waiting = Meters(args.name, args.version), 0
         model = load(args.bundle_uri, args.digest)
-        self._log = self._feedback = None
         if args.store_uri is not None:
             store, replica = Store(args.store_uri), serve.get_replica_context().replica_id.unique_id
             self._feedback = Feedback(store, args.name, replica, model.predictor.task)
             if args.log is not None:
                 self._log = RequestLog(store, args.name, replica, sample=args.log.sample, every_s=args.log.every_s)
-        service = Service(args, model, log=self._log, feedback=self._feedback, told=self._meters.scored)
+        self._drift = None if model.drift is None else DriftWatch(model.predictor.schema, model.drift)
+        service = Service(
+            args, model, log=self._log, feedback=self._feedback, drift=self._drift, told=self._meters.scored
+        )
         service.warm_up()
         if args.store_uri is not None:
             service.follow_releases(store, replica, load)
         for writer in self._writers.values():
             writer.start()
-        self._meters.watch(lambda: self._waiting, lambda: service.candidate, self._writers)
+        if self._drift is not None:
+            self._drift.start()
+        self._meters.watch(lambda: self._waiting, lambda: service.candidate, self._writers, lambda: self._drifting)
         answered = self._meters.answered
         self.v2 = V2Grpc(args, model, service.score_table, service.apart, admission=admission, answered=answered)
         self._guard = Guard(service.answer, route=args.route, deadline_s=args.deadline_s, admission=admission)
@@ -76,6 +83,10 @@ class Replica(V2Methods):
     def _writers(self) -> dict[str, HourlyWriter[Any]]:
         sources = {"requests": self._log, "feedback": self._feedback}
         return {name: source.writer for name, source in sources.items() if source is not None}
+
+    @property
+    def _drifting(self) -> Drift | None:
+        return None if self._drift is None else self._drift.found
 
     def __del__(self) -> None:
         """Serve calls it when a replica has drained: what was logged and not yet written is written."""

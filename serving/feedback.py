@@ -62,7 +62,13 @@ class Feedback:
         )
 
     async def take(self, request: Request, request_id: str) -> Response:
-        """The handler: 202 and how many labels were taken, all or none. Raises Refusal: 503 where none has room."""
+        """The handler: 202 and how many labels were taken, all or none.
+
+        Raises Refusal: 503 where none has room, 403 for the page of another site: on loopback, where no token is
+        asked for, any page that a browser shows could send labels.
+        """
+        if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+            raise Refusal(403, "Labels are not taken from the page of another site.")
         at_s = self._clock()
         body = await read_body(request)
         labels = await apart(self._apart, len(body), lambda: labels_of(body, self._task, at_s))

@@ -1,9 +1,10 @@
 """The front's keeper: on each node, an HAProxy that died is started again at once, with the replicas that it knew.
 
-It takes the place of Ray Serve's own manager of HAProxy, from which it differs in two things. That one leaves a dead
-HAProxy to the controller, which misses it three times and then starts another manager; and a new manager's HAProxy
-answers 404 until the controller has told it of replicas. Ray's controller calls `install` before it starts managers:
-`cluster.session` names it by string. The manager is Ray's private class, and Ray's version is pinned.
+It takes the place of Ray Serve's own manager of HAProxy, from which it differs in three things. That one leaves a dead
+HAProxy to the controller, which misses it three times and then starts another manager; a new manager's HAProxy answers
+404 until the controller has told it of replicas; and its HAProxy hands a request over with its first bytes, so that a
+few hundred clients that send a byte a second take all places of a replica. Ray's controller calls `install` before it
+starts managers: `cluster.session` names it by string. The manager is Ray's private class, and Ray's version is pinned.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.serve._private import controller
+from ray.serve._private import controller, haproxy
 from ray.serve._private.haproxy import HAProxyManager
 
 logger = logging.getLogger("ray.serve")
 _LOOK_EVERY_S = 0.1
 _TOLD_WITHIN_S = 5.0
 _TRY_AGAIN_AFTER_S = 0.5
+# A replica gets a request when it is whole, or has filled HAProxy's buffer of 16 KiB; it has so long to come so far.
+_HTTP = "frontend http_frontend\n"
+_WHOLE = "    option http-buffer-request\n    timeout http-request 30s\n"
 _Manager: Any = HAProxyManager.__ray_metadata__.modified_class.__ray_actor_class__
 
 
@@ -30,6 +34,7 @@ class KeepingManager(_Manager):  # type: ignore[misc]
     _haproxy_start_task: asyncio.Task[None]
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        haproxy.HAPROXY_CONFIG_TEMPLATE = patient(haproxy.HAPROXY_CONFIG_TEMPLATE)
         super().__init__(*args, **options)
         if Path(self._haproxy.config_file_path).exists():  # another manager was here before
             self._haproxy_start_task.cancel()
@@ -64,6 +69,11 @@ class KeepingManager(_Manager):  # type: ignore[misc]
         except (RuntimeError, OSError) as error:
             logger.warning("HAProxy did not start: %s", error)
             await asyncio.sleep(_TRY_AGAIN_AFTER_S)
+
+
+def patient(template: str) -> str:
+    """Ray's template of HAProxy's configuration, in which requests over HTTP (gRPC streams them) are waited for."""
+    return template.replace(_HTTP, _HTTP + _WHOLE) if _WHOLE not in template else template
 
 
 def install() -> None:

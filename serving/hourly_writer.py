@@ -166,7 +166,8 @@ class HourlyWriter(Generic[_T]):
         with self._lock:
             self._takes = False
         self._closing.set()
-        self._thread.join(within_s)
+        if self._thread.ident is not None:  # or what was to use it has failed before it was started
+            self._thread.join(within_s)
         if self._held_rows:
             self._say(f"{self._held_rows} rows for {self._store.uri}/{self._folder} were not written, and are lost")
 
@@ -188,7 +189,7 @@ class HourlyWriter(Generic[_T]):
             table = self._to_table(group, [each.item for each in some]).combine_chunks()
         except Exception:  # noqa: BLE001 (what is wrong with one item keeps no others from being written)
             if len(some) == 1:
-                self._fail(some[0])
+                self._fail(some[0].rows, some[0].size_bytes)
                 return
             middle = len(some) // 2
             self._tabulate(hour, group, some[:middle])
@@ -217,6 +218,10 @@ class HourlyWriter(Generic[_T]):
                 reason = reason_of(error.__cause__) if isinstance(error.__cause__, OSError) else error.what
                 self._outages.away(self._store.uri, since_s, reason, f"rows for {self._folder} are kept meanwhile")
                 return
+            except Exception:  # noqa: BLE001 (a file that can't be written keeps no others from it, nor ends the thread)
+                self._whole.popleft()
+                self._fail(file.rows, file.size_bytes)
+                continue
             self._outages.back(self._store.uri)
             self._whole.popleft()
             self._release(file.rows, file.size_bytes)
@@ -228,11 +233,12 @@ class HourlyWriter(Generic[_T]):
             self._held_rows -= rows
             self._held_bytes -= size_bytes
 
-    def _fail(self, offered: _Offered[_T]) -> None:
-        self._release(offered.rows, offered.size_bytes)
-        self.drop(offered.rows)
+    def _fail(self, rows: int, size_bytes: int) -> None:
+        """Drops rows by which something went wrong that isn't the store's; called where that is handled."""
+        self._release(rows, size_bytes)
+        self.drop(rows)
         if not self._has_failed:
-            logger.exception("a row for %s could not be made a table; this is said once", self._folder)
+            logger.exception("a row for %s could not be written; this is said once", self._folder)
         self._has_failed = True
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
@@ -36,6 +37,7 @@ class LiveRelease:
         self._stable = stable
         self.tally = tally or Tally(stable.task)
         self._behind: set[asyncio.Task[None]] = set()
+        self._failures: Counter[tuple[str, str]] = Counter()
 
     async def score(self, rows: Rows, request_id: str) -> tuple[Version, np.ndarray]:
         """The scores of a request's rows and the version that made them. Raises what the stable version raises."""
@@ -65,8 +67,10 @@ class LiveRelease:
         started_s, is_candidate = time.perf_counter(), version is self.candidate
         try:
             scores = await version.score(rows)
-        except BaseException:
-            self.tally.failed(is_candidate, time.perf_counter() - started_s)
+        except (Exception, asyncio.CancelledError) as error:
+            # Who left, or waited too long, has been shown one version alone where the other one only looks on.
+            if not (self.release.shadow and isinstance(error, asyncio.CancelledError)):
+                self.tally.failed(is_candidate, time.perf_counter() - started_s)
             raise
         told = aligned(scores, version.task, self._stable.task)
         self.tally.answered(is_candidate, told, time.perf_counter() - started_s)
@@ -105,8 +109,12 @@ class LiveRelease:
         self.tally.paired(stable, aligned(candidate, self.candidate.task, self._stable.task))
 
     def _say_why(self, version: Version, error: Exception) -> None:
-        if not isinstance(error, DataError):
-            logger.error("version %s failed: %r", version.label, error)
+        """The first failures of a kind and then ever fewer of them, since all requests may fail."""
+        if isinstance(error, DataError):
+            return
+        self._failures[kind := (version.label, type(error).__name__)] += 1
+        if (times := self._failures[kind]).bit_count() == 1:
+            logger.error("version %s failed (%d times so): %r", version.label, times, error)
 
 
 def _sound(scores: np.ndarray) -> np.ndarray:

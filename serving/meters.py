@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from raymill.drift import Drift, Drifted, Steady, TooFewRows
 from serving.hourly_writer import Counts, HourlyWriter
 
 Item = TypeVar("Item")
@@ -68,7 +69,20 @@ LOG_ROWS = Metric(
 LOG_WAITING = Metric(
     name="raymill_endpoint_log_waiting_rows", help="Rows of a log that wait to be written.", kind="gauge", own=("log",)
 )
-METRICS = (REQUESTS, SECONDS, ROWS, BATCH, WAITING, VERSION, LOG_ROWS, LOG_WAITING)
+DRIFT = Metric(
+    name="raymill_endpoint_drift",
+    help="Share of a column's newest rows that lies elsewhere than of the train rows, of the 20 worst columns.",
+    kind="gauge",
+    own=("column",),
+)
+SURE_DRIFT = Metric(
+    name="raymill_endpoint_sure_drift",
+    help="What that share is at least; the column drifts where this is over a tenth.",
+    kind="gauge",
+    own=("column",),
+)
+METRICS = (REQUESTS, SECONDS, ROWS, BATCH, WAITING, VERSION, LOG_ROWS, LOG_WAITING, DRIFT, SURE_DRIFT)
+_MOST_COLUMNS = 20
 
 
 def _instrument(metric: Metric) -> Any:
@@ -112,17 +126,20 @@ class Meters:
         waiting: Callable[[], int],
         candidate: Callable[[], str | None],
         logs: Mapping[str, HourlyWriter[Any]],
+        drift: Callable[[], Drift | None],
     ) -> None:
         """Records counts and gauges every two seconds, in a thread that ends with its process."""
 
         def work() -> None:
             pause = threading.Event()
             while not pause.wait(_REFRESH_EVERY_S):
-                self.record(waiting(), candidate(), logs)
+                self.record(waiting(), candidate(), logs, drift())
 
         threading.Thread(target=work, name="meters", daemon=True).start()
 
-    def record(self, waiting: int, candidate: str | None, logs: Mapping[str, HourlyWriter[Any]]) -> None:
+    def record(
+        self, waiting: int, candidate: str | None, logs: Mapping[str, HourlyWriter[Any]], drift: Drift | None = None
+    ) -> None:
         """Records what has been counted since the last time, and every gauge."""
         self._count(REQUESTS, Count((str(status),) for status in _drained(self._statuses)))
         rows_of: Count[tuple[str, ...]] = Count()
@@ -134,6 +151,8 @@ class Meters:
             self._made[VERSION].set(1, {"version": version})
         for log, writer in logs.items():
             self._record_log(log, writer)
+        if drift is not None and not isinstance(drift, TooFewRows):
+            self._record_drift(drift)
 
     def _record_log(self, log: str, writer: HourlyWriter[Any]) -> None:
         before, now = self._logged.get(log, Counts()), writer.counts.copy()
@@ -141,6 +160,11 @@ class Meters:
         written, dropped = now.written_rows - before.written_rows, now.dropped_rows - before.dropped_rows
         self._count(LOG_ROWS, {(log, "written"): written, (log, "dropped"): dropped})
         self._made[LOG_WAITING].set(writer.held[0], {"log": log})
+
+    def _record_drift(self, drift: Drifted | Steady) -> None:
+        for column in drift.columns[:_MOST_COLUMNS]:
+            self._made[DRIFT].set(column.effect, {"column": column.name})
+            self._made[SURE_DRIFT].set(column.at_least, {"column": column.name})
 
     def _count(self, counter: Metric, counts: Mapping[tuple[str, ...], int]) -> None:
         """Adds to a counter, by the values of its own labels; Ray takes nothing that isn't above zero."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from raymill.drift_bins import DriftBins
 from raymill.encodings import Features
 from raymill.example_row import example_row
 from raymill.schema import Schema
@@ -33,11 +34,12 @@ class Scores(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """`lineage` is for its card, and `example` a row for its page."""
+    """`lineage` is for its card, `example` a row for its page; `drift` counts rows where its bundle has a reference."""
 
     predictor: Scores
     lineage: dict[str, Any]
     example: dict[str, Any] = field(default_factory=dict)
+    drift: DriftBins | None = None
 
 
 def load_model(bundle_uri: str, digest: str) -> Model:
@@ -48,4 +50,5 @@ def load_model(bundle_uri: str, digest: str) -> Model:
     bundle = Bundle.read(bundle_uri, digest)
     shown = {key: bundle.lineage[key] for key in _SHOWN if key in bundle.lineage}
     example = example_row(bundle.transform.columns)
-    return Model(predictor=Predictor.of(bundle).tuned(), lineage=shown, example=example)
+    drift = None if bundle.drift_reference is None else DriftBins(bundle.drift_reference, bundle.transform)
+    return Model(predictor=Predictor.of(bundle).tuned(), lineage=shown, example=example, drift=drift)

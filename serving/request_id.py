@@ -10,5 +10,11 @@ _MOST_LETTERS = 128
 
 
 def request_id_of(request: Request) -> str:
-    """The caller's own, cut to 128 letters, or one that is made up, another each time that it is asked for."""
-    return request.headers.get("x-request-id", "")[:_MOST_LETTERS] or uuid.uuid4().hex
+    """The caller's own, cut to 128 letters, or one that is made up, another each time that it is asked for.
+
+    It is UTF-8, as in the JSON by which a label names it later, where Starlette reads Latin-1.
+    """
+    text = request.headers.get("x-request-id", "")
+    if not text.isascii():
+        text = text.encode("latin-1").decode(errors="replace")
+    return text[:_MOST_LETTERS] or uuid.uuid4().hex

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,12 +21,10 @@ from raymill.schema import Schema, absent_column
 from raymill.store import Store
 from raymill.task import Task
 from serving.answered import Answered
-from serving.hourly_writer import Bounds, HourlyWriter, held_bytes
+from serving.hourly_writer import Bounds, HourlyWriter
+from serving.raw_rows import RawRows, Rows
 
-# What a row of JSON takes in memory at most, each of its cells with its place and key, and a letter of a text.
-_ROW_BYTES, _CELL_BYTES, _LETTER_BYTES = 256, 144, 4
 _REQUEST_BYTES = 1_024
-_WITH_TEXTS = ("category", "timestamp")
 
 
 class Sampler:
@@ -84,9 +81,7 @@ class RequestLog:
                     f"{error.fix} Correct it, or log nothing: serve.log.sample=0.",
                 )
         hidden = [name for name in schema.kinds if name in private]
-        texts = [name for name, kind in schema.kinds.items() if kind in _WITH_TEXTS]
-        row_bytes = _ROW_BYTES + _CELL_BYTES * len(schema.columns)
-        self._versions[version] = _Version(schema, task, hidden, texts, row_bytes)
+        self._versions[version] = _Version(RawRows(schema), task, hidden)
 
     def saw(self, answered: Answered) -> None:
         """Takes a request that is in the share: some microseconds for one row, about one for a request that isn't.
@@ -106,18 +101,14 @@ class RequestLog:
             group=answered.version,
             at_s=answered.at_s,
             rows=len(answered.scores),
-            size_bytes=_REQUEST_BYTES + answered.scores.nbytes + version.size_of(answered.rows),
+            size_bytes=_REQUEST_BYTES + answered.scores.nbytes + version.rows.size_of(answered.rows),
         )
 
     def _table(self, version: str, kept: list[_Kept]) -> pa.Table:
-        """The logged rows of some requests to one version, those of few rows first."""
+        """The logged rows of some requests to one version, those of JSON first."""
         model = self._versions[version]
-        few = [each for each in kept if isinstance(each.rows, list)]
-        many = [each for each in kept if not isinstance(each.rows, list)]
-        inputs = model.conformed([each.rows for each in many]) if many else []
-        if few:
-            inputs.insert(0, model.schema.table_from_rows(list(chain.from_iterable(each.rows for each in few))))
-        kept = few + many
+        kept = sorted(kept, key=lambda each: not isinstance(each.rows, list))
+        inputs = model.rows.conformed([each.rows for each in kept])
         requests = pa.table(
             {
                 "request_id": [_stored(each.request_id) for each in kept],
@@ -128,7 +119,7 @@ class RequestLog:
         return request_table(
             model.task,
             version,
-            pa.concat_tables(inputs).drop_columns(model.private),
+            inputs.drop_columns(model.private),
             np.concatenate([each.scores for each in kept]),
             requests,
             np.array([len(each.scores) for each in kept]),
@@ -136,31 +127,16 @@ class RequestLog:
 
 
 class _Version(NamedTuple):
-    """What a version takes, what of it is private, which columns have texts in JSON, and a row's bytes without them."""
+    """What a version takes, and what of it is private."""
 
-    schema: Schema
+    rows: RawRows
     task: Task
     private: list[str]
-    texts: list[str]
-    row_bytes: int
-
-    def size_of(self, rows: list[dict[str, Any]] | pa.Table) -> int:
-        """The bytes of rows in memory at most; of JSON only texts can be of any length."""
-        if isinstance(rows, pa.Table):
-            return held_bytes(rows)
-        letters = sum([len(cell) for name in self.texts for row in rows if type(cell := row.get(name)) is str])
-        return len(rows) * self.row_bytes + _LETTER_BYTES * letters
-
-    def conformed(self, tables: list[pa.Table]) -> list[pa.Table]:
-        """In one go where they are alike, since a request's table costs by the call and not by the row."""
-        if all(table.schema.equals(tables[0].schema) for table in tables):
-            tables = [pa.concat_tables(tables)]
-        return [self.schema.conform(table) for table in tables]
 
 
 class _Kept(NamedTuple):
     request_id: str
-    rows: list[dict[str, Any]] | pa.Table
+    rows: Rows
     scores: np.ndarray
     seconds: float
     at_s: float

@@ -6,12 +6,14 @@ It knows routes, statuses and request ids; Ray Serve starts it, and scoring is t
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -26,6 +28,7 @@ from serving.arguments import EndpointArgs
 from serving.arrow_predict import arrow_handler, is_arrow
 from serving.body import read_body, rows_of
 from serving.docs_page import docs_handler
+from serving.drift_watch import DriftWatch
 from serving.feedback import Feedback
 from serving.guarded_document import guarded
 from serving.handler import Handler, constant_json
@@ -49,7 +52,8 @@ _GONE = 499
 class Service:
     """Answers below its route: `/v1/NAME...`, Open Inference Protocol's `/v2...`, `/healthz`, `/openapi.json`, `/docs`.
 
-    With `feedback` also `POST /v1/NAME/feedback`; `log` hears of all answers, `told` of all that is scored.
+    With `feedback` also `POST /v1/NAME/feedback`; `log` hears of all answers, `drift` of the rows that the stable
+    version has answered, whose train rows it knows, and `told` of all that is scored.
     """
 
     def __init__(
@@ -59,9 +63,10 @@ class Service:
         *,
         log: RequestLog | None = None,
         feedback: Feedback | None = None,
+        drift: DriftWatch | None = None,
         told: Told | None = None,
     ) -> None:
-        self._args, self._log, self._told = args, log, told
+        self._args, self._log, self._drift, self._told = args, log, drift, told
         self._watch: ReleaseWatch | None = None
         self.apart = ThreadPoolExecutor(1, "large-bodies")
         self._stable = self._version(args.version, model)
@@ -137,7 +142,7 @@ class Service:
         method, handler = self._routes.get(path, ("", None))
         if handler is None:
             raise Refusal(404, f"There is no {path or '/'} here; there are {self._known()}.")
-        if request.method != method:
+        if request.method != method and (request.method, method) != ("HEAD", "GET"):
             raise Refusal(405, f"{path} takes {method}; there are {self._known()}.", headers={"allow": method})
         return handler
 
@@ -164,13 +169,20 @@ class Service:
             version, scores = await live.score(rows, request_id)
         else:
             version, scores = self._stable, await self._stable.score(rows)
-        if self._log is not None:
-            answered = Answered(request_id, version.label, rows, scores, time.perf_counter() - started_s, time.time())
-            if len(rows) <= MOST_ROWS_INLINE:
-                self._log.saw(answered)
-            else:
-                await asyncio.get_running_loop().run_in_executor(self.apart, self._log.saw, answered)
+        seconds = time.perf_counter() - started_s
+        if len(rows) <= MOST_ROWS_INLINE:
+            self._tell(version, rows, scores, request_id, seconds)
+        else:
+            tell = functools.partial(self._tell, version, rows, scores, request_id, seconds)
+            await asyncio.get_running_loop().run_in_executor(self.apart, tell)
         return version, scores
+
+    def _tell(self, version: Version, rows: Any, scores: np.ndarray, request_id: str, seconds: float) -> None:
+        """Lets the observers know of what was answered."""
+        if self._drift is not None and version is self._stable:
+            self._drift.saw(rows)
+        if self._log is not None:
+            self._log.saw(Answered(request_id, version.label, rows, scores, seconds, time.time()))
 
 
 def _card(args: EndpointArgs, model: Model) -> dict[str, Any]:

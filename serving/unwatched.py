@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.apart import MOST_BYTES_INLINE
+from serving.readable import Readable
 
 _UNWATCHED = (b"x-request-disconnect-disabled", b"?1")
 _LENGTH = b"content-length"
@@ -34,4 +35,4 @@ def _is_small(headers: list[tuple[bytes, bytes]]) -> bool:
 
 def middlewares() -> list[Middleware]:
     """What Ray Serve puts before its own handling; `cluster.session` names this function by string."""
-    return [Middleware(Unwatched)]
+    return [Middleware(Readable), Middleware(Unwatched)]

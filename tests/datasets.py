@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from raymill.drift_reference import DriftReference
 from raymill.prepared import Prepared, SplitInfo, shard_table, write_shard
 from raymill.schema import infer_schema
 from raymill.spec import TaskSpec
@@ -66,6 +67,7 @@ def write_prepared(uri: str, target: str = "late") -> Prepared:
         source="rows.csv",
         rows_read=sum(ROWS.values()),
         rows_without_target=0,
+        drift_reference=DriftReference.of(transform, summary),
     )
     prepared.write_manifest()
     return prepared

@@ -13,6 +13,7 @@ import torch
 from pydantic import TypeAdapter
 
 from raymill.bundle import Bundle
+from raymill.drift_reference import DriftReference
 from raymill.model_spec import ModelSpec
 from raymill.models import build_model
 from raymill.schema import infer_schema
@@ -77,5 +78,6 @@ def write(folder: Path, model: dict[str, Any], target: str, dtype: torch.dtype =
         spec={"name": "x"},
         lineage={"run": "x-1"},
         network=network,
+        drift_reference=DriftReference.of(transform, summary),
     )
     return Written(uri=str(folder), digest=digest, raw=raw)

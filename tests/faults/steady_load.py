@@ -8,11 +8,12 @@ from __future__ import annotations
 import http.client
 import json
 import select
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+
+from tests.callers import Callers
 
 _PATIENCE_S = 60
 
@@ -30,25 +31,15 @@ class Outcome:
     version: str = ""
 
 
-class SteadyLoad:
+class SteadyLoad(Callers):
     """Clients that ask, each on its connection, `per_s` requests together, while the block runs."""
 
     def __init__(self, host: str, port: int, path: str, body: bytes, *, clients: int = 8, per_s: float = 100) -> None:
+        super().__init__(clients)
         self.outcomes: list[Outcome] = []
         self.clients = clients
         self._address, self._path, self._body = (host, port), path, body
-        self._every_s, self._stop = clients / per_s, threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(i / per_s,)) for i in range(clients)]
-
-    def __enter__(self) -> SteadyLoad:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._per_s = per_s
 
     @property
     def counts(self) -> Counter[str]:
@@ -65,10 +56,10 @@ class SteadyLoad:
     def versions_since(self, at_s: float) -> set[str]:
         return {each.version for each in list(self.outcomes) if each.began_s > at_s and each.version}
 
-    def _ask(self, first_s: float) -> None:
-        connection, due_s = self._connection(), time.monotonic() + first_s
+    def _call(self, number: int) -> None:
+        connection, due_s = self._connection(), time.monotonic() + number / self._per_s
         while not self._stop.wait(max(0.0, due_s - time.monotonic())):
-            due_s = max(due_s + self._every_s, time.monotonic())
+            due_s = max(due_s + self.clients / self._per_s, time.monotonic())
             if connection.sock is not None and select.select([connection.sock], [], [], 0)[0]:
                 connection.close()  # by the server, between two requests: every client's pool opens another
             began_s = time.monotonic()

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from cluster.object_names import COMMAND, SPEC
 from cluster.object_names import JOB_ID as KEPT_ID
-from cluster.submission import JOB_ID
+from raymill.job_record import JOB_ID
 from raymill.spec import Spec
 from tests.k8s.builds import Build, Object, label
 from tests.k8s.pods import ONCE, SUBMITTER, Pod, pods

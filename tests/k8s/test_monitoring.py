@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from raymill.drift import THRESHOLD
 from tests.k8s import metrics
 from tests.k8s.builds import problems
+from tests.repo.house import ROOT
 
 
 def test_every_metric_of_a_rule_is_exported() -> None:
@@ -20,6 +22,13 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
 
 def test_the_dashboard_that_is_loaded_is_the_one_that_is_tested() -> None:
     assert problems(metrics.other_dashboards) == {}
+
+
+def test_the_alert_of_drift_and_the_replicas_mean_the_same_by_drifting() -> None:
+    rules = (ROOT / "k8s/components/monitoring/rules.yaml").read_text()
+    dashboard = (ROOT / "k8s/grafana/raymill.json").read_text()
+    assert f"raymill:endpoint_sure_drift:max > {THRESHOLD}\n" in rules
+    assert f"> {THRESHOLD})" in dashboard
 
 
 def test_the_metrics_of_an_expression_are_found() -> None:

@@ -6,7 +6,6 @@ import http.client
 import io
 import json
 import random
-import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,32 +20,22 @@ from raymill.registry import Registry, Version
 from raymill.release import find_release
 from raymill.spec import Spec
 from raymill.store import Store
+from tests.callers import Callers
 from tests.flipped_bundles import truth, write_trained
 
 _LABELS_AT_ONCE = 50
 
 
-class _Callers:
+class _Callers(Callers):
     """Callers of the endpoint who tell it the truth of every row later, many rows at a time."""
 
     def __init__(self, port: int, route: str, count: int = 4) -> None:
+        super().__init__(count)
         self.answered, self.failures = Counter[str](), list[Any]()
         self._port, self._paths = port, {what: f"{route}/v1/judged/{what}" for what in ("predict", "feedback")}
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._call, args=(seed,)) for seed in range(count)]
 
-    def __enter__(self) -> _Callers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _call(self, seed: int) -> None:
-        rng, connection = random.Random(seed), http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+    def _call(self, number: int) -> None:
+        rng, connection = random.Random(number), http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         labels: list[dict[str, Any]] = []
         while not self._stop.wait(0.002):
             row = {"a": rng.uniform(-1, 1), "b": rng.uniform(-1, 1)}

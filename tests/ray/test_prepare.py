@@ -85,6 +85,8 @@ def test_breast_cancer_becomes_a_dataset_that_opens(tmp_path: Path) -> None:
     assert prepared.rows_read == sum(split.rows for split in prepared.splits.values()) == 569
     assert len(prepared.layout.numbers) == 30 and prepared.task.classes == ("benign", "malignant")
     assert sum(prepared.splits["train"].classes.values()) == prepared.splits["train"].rows
+    assert prepared.drift_reference is not None and len(prepared.drift_reference.columns) == 30
+    assert {sum(column.counts) for column in prepared.drift_reference.columns} == {prepared.splits["train"].rows}
     assert f"-> {prepared.uri}" in said
     shard = prepared.splits["train"].shards[0]
     train = prepared.read(shard).to_pandas().drop(columns="__target__")

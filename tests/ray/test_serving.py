@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from raymill.registry import Registry, Version
 from raymill.spec import Spec
 from raymill.store import Store
 from tests.bundles import CLASSES, write_bundle
+from tests.callers import Callers
 
 # A write, a look each second, and the requests after it; of a machine that is busy with other things too.
 _ROLLED_BACK_WITHIN_S = 10
@@ -288,30 +288,20 @@ def _champion(world: World, monkeypatch: pytest.MonkeyPatch, number: int) -> lis
     return given
 
 
-class _Hammer:
-    """Clients with and without kept connections that ask until told to stop."""
+class _Hammer(Callers):
+    """Two clients, one of them with a kept connection."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(2)
         self.versions: Counter[str] = Counter()
         self.failures: list[Any] = []
-        self._endpoint, self._stop = endpoint, threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(kept,)) for kept in (True, False)]
-
-    def __enter__(self) -> _Hammer:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._endpoint = endpoint
 
     def wait_for(self, version: str, more: int = 20) -> None:
         _wait(lambda: self.versions[version] > more or self.failures)
 
-    def _ask(self, kept: bool) -> None:
-        connection = _connection(self._endpoint)
+    def _call(self, number: int) -> None:
+        kept, connection = number == 0, _connection(self._endpoint)
         while not self._stop.wait(0.005):
             connection = connection if kept else _connection(self._endpoint)
             try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import psutil
 import pytest
 import torch.distributed as dist
 
@@ -32,6 +34,9 @@ def act(part: str, watched: Watched) -> tuple[int, int] | None:
 
 
 def _act(part: str) -> tuple[int, int] | None:
+    if part == "orphan" and dist.get_rank() == 1:
+        beside = (process for process in psutil.process_iter() if process.ppid() == os.getppid())
+        next(process for process in beside if process.cmdline()[0].startswith("ray::TrainController")).kill()
     if part == "refuse" and dist.get_rank() == 1:
         raise DataError("The loss became nan in epoch 1.", "Lower train.optimizer.lr.")
     dist.barrier()
@@ -90,3 +95,11 @@ def test_a_rank_that_keeps_the_other_waiting_is_named_and_ended(tmp_path: Path) 
     assert re.match(r"rank 1 \(process \d+ on node \w{8}\) did not move for \d+ s, and the others waited", error.what)
     decision = after_failures(failure.errors, Attempt(), 0)
     assert isinstance(decision, Again) and decision.kind == "failure"
+
+
+def test_ranks_whose_controller_dies_are_started_again(tmp_path: Path) -> None:
+    failure = run("orphan", tmp_path)
+    assert isinstance(failure, WorkerFailure)
+    decision = after_failures(failure.errors, Attempt(), 0, failure.ranks)
+    assert isinstance(decision, Again) and decision.kind == "failure"
+    assert decision.reason == "The process that leads the ranks, Ray Train's controller, died"

@@ -26,6 +26,7 @@ def test_a_bundle_is_read_back_as_it_was_written(tmp_path: Path, model: dict[str
     assert (bundle.task.classes, bundle.spec, bundle.lineage) == (("no", "yes"), {"name": "x"}, {"run": "x-1"})
     assert bundle.model == TypeAdapter(ModelSpec).validate_python(model)
     assert not bundle.network().training
+    assert bundle.drift_reference is not None and len(bundle.drift_reference.columns) == 6
 
 
 def test_a_bundle_is_json_and_safetensors_only(tmp_path: Path) -> None:

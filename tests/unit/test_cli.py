@@ -17,12 +17,14 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from cluster.cli import _COMMANDS, _ask_once, _explain, main
+from cluster.cli import _COMMANDS, _explain, main
 from cluster.ending import as_ours
 from cluster.endpoint import Endpoint
 from cluster.endpoint_record import EndpointRecord
 from cluster.grammar import _parser, parse
+from cluster.here import _ask_once
 from cluster.output import Output
+from cluster.own_session import own_session
 from cluster.session import Session
 from raymill.bearer_token import line_of
 from raymill.console import Console
@@ -137,6 +139,12 @@ def test_a_command_that_is_not_understood_ends_with_its_usage(
         main(argv)
     assert ended.value.code == 2
     assert "usage: raymill" in capsys.readouterr().err
+
+
+def test_of_a_command_without_words_only_the_spec_is_missed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train"])
+    assert capsys.readouterr().err.endswith("required: SPEC\n")
 
 
 def test_spec_check_says_what_to_type_next(spec: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -298,7 +306,7 @@ def no_ray(joined: bool) -> Iterator[Session]:
 @pytest.fixture
 def sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.session.open_session", lambda console, join, **_: no_ray(join is not None))
-    monkeypatch.setattr("cluster.cli._import", lambda spec: None)
+    monkeypatch.setattr("cluster.own_session._import", lambda spec: None)
 
 
 @pytest.mark.parametrize("command", [["run"], ["train"], ["deploy"], ["predict", "--input=a", "--output=b"]])
@@ -308,6 +316,16 @@ def test_a_store_that_cannot_be_written_is_said_before_any_ray_starts(
     (tmp_path / "file").write_bytes(b"")
     assert main([command[0], spec, *command[1:], f"store={tmp_path}/file/below"]) == 3
     assert f"error: Could not write {tmp_path}/file/below/.check-" in capsys.readouterr().err
+
+
+def test_what_a_killed_session_left_on_the_port_is_ended_before_the_port_is_tried(
+    spec: str, sessions: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("cluster.scratch.sweep", lambda: asked.append("sweep"))
+    monkeypatch.setattr("cluster.front.check_port", lambda *_: asked.append("port"))
+    with own_session(load_spec(spec), Console(io.StringIO()), needs_serve=True, debug=False):
+        assert asked == ["sweep", "port"]
 
 
 class Walked:
@@ -330,7 +348,7 @@ class Walked:
 def test_run_without_serving_reports_that_there_is_no_endpoint(
     spec: str, sessions: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cluster.cli._job", lambda name: lambda spec, last, console: Walked(spec, last))
+    monkeypatch.setattr("cluster.here.by_name", lambda name: lambda spec, last, console: Walked(spec, last))
     assert main(["run", spec, "--json", "--no-serve"]) == 0
     assert json.loads(capsys.readouterr().out)["endpoint"] is None
 
@@ -339,8 +357,8 @@ def test_run_without_serving_reports_that_there_is_no_endpoint(
 def test_the_record_of_an_endpoint_ends_with_its_ray(
     address: str, kept: bool, spec: str, sessions: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.cli._job", lambda name: lambda spec, last, console: Walked(spec, last, address))
-    monkeypatch.setattr("cluster.cli._ask_once", lambda walked, spec, console: [])
+    monkeypatch.setattr("cluster.here.by_name", lambda name: lambda spec, last, console: Walked(spec, last, address))
+    monkeypatch.setattr("cluster.here._ask_once", lambda walked, spec, console: [])
     assert main(["run", spec, "--once"]) == 0
     assert (Path(spec).parent / ".raymill" / "endpoints" / "flights.json").exists() is kept
 
@@ -348,8 +366,8 @@ def test_the_record_of_an_endpoint_ends_with_its_ray(
 def test_a_deployed_version_is_a_number(
     spec: str, sessions: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cluster.cli._job", lambda name: lambda spec, console: Walked(spec, "deploy").endpoint)
-    monkeypatch.setattr("cluster.cli._hold", lambda *_: None)
+    monkeypatch.setattr("cluster.here.by_name", lambda name: lambda spec, console: Walked(spec, "deploy").endpoint)
+    monkeypatch.setattr("cluster.here._hold", lambda *_: None)
     assert main(["deploy", spec, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["model"]["version"] == 3
 
@@ -360,7 +378,7 @@ def test_predict_hands_input_and_output_to_the_job(
     def predict(spec: Spec, input: str, output: str, console: Console) -> Predicted:
         return Predicted(uri=f"{input} into {output}", rows=7, version=3)
 
-    monkeypatch.setattr("cluster.cli._job", lambda name: predict)
+    monkeypatch.setattr("cluster.here.by_name", lambda name: predict)
     assert main(["predict", spec, "--input", "a.csv", "--output", "b", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["output"], found["rows"], found["model"]["version"]) == ("a.csv into b", 7, 3)
@@ -396,7 +414,7 @@ def test_once_asks_in_the_columns_of_the_served_bundle_with_the_callers_token(
 def test_an_endpoint_that_others_would_reach_without_tokens_is_refused_before_anything_starts(
     command: list[str], spec: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.cli._session", lambda *_, **__: pytest.fail("a session was opened"))
+    monkeypatch.setattr("cluster.here.own_session", lambda *_, **__: pytest.fail("a session was opened"))
     assert main([command[0], spec, "serve.host=0.0.0.0", *command[1:]]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "error: serve.host is 0.0.0.0, which others reach, and serve.tokens is none."
@@ -406,7 +424,7 @@ def test_an_endpoint_that_others_would_reach_without_tokens_is_refused_before_an
 def test_once_needs_a_token_of_its_own_where_the_endpoint_takes_them(
     spec: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cluster.cli._session", lambda *_, **__: pytest.fail("a session was opened"))
+    monkeypatch.setattr("cluster.here.own_session", lambda *_, **__: pytest.fail("a session was opened"))
     monkeypatch.setenv("T", line_of("me", "secret"))
     monkeypatch.delenv("RAYMILL_TOKEN", raising=False)
     assert main(["run", spec, "serve.tokens.env=T", "--once"]) == 2

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import sys
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -20,6 +23,23 @@ def test_a_line_is_a_line() -> None:
     shown = io.StringIO()
     Console(shown).say("prepare   done")
     assert shown.getvalue() == "prepare   done\n"
+
+
+def test_a_line_that_a_full_disk_does_not_take_is_heard() -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Heard:
+        lines: ClassVar[list[str]] = []
+
+        def hear(self, kind: str, text: str) -> None:
+            self.lines.append(text)
+
+    console = Console(Full())
+    with console.heard_by(Heard()):
+        console.say("prepare   done")
+    assert Heard.lines == ["prepare   done"]
 
 
 def test_a_line_shows_no_password() -> None:
@@ -47,6 +67,28 @@ def test_a_line_on_a_terminal_takes_the_place_of_a_bar() -> None:
     shown = Terminal()
     Console(shown).say("done")
     assert shown.getvalue() == "\r\x1b[Kdone\n"
+
+
+class Closed(Terminal):
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_terminal_that_is_closed_ends_no_work_and_who_listens_hears_on() -> None:
+    console, heard = Console(Closed()), list[str]()
+    listener = SimpleNamespace(hear=lambda kind, text: heard.append(text))
+    with console.heard_by(listener), console.progress("train", 1):
+        console.say("one line")
+    assert heard == ["one line"]
+
+
+def test_a_pipe_that_nobody_reads_is_an_error() -> None:
+    class Unread(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EPIPE, "Broken pipe")
+
+    with pytest.raises(OSError, match="Broken pipe"):
+        Console(Unread()).say("one line")
 
 
 def test_a_bar_on_a_terminal_shows_its_share_and_vanishes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,12 +35,21 @@ def test_only_the_launcher_has_a_token_and_it_reads_the_store() -> None:
     assert pod["securityContext"] == {"runAsNonRoot": True}
 
 
-@pytest.mark.parametrize("schedule", ["*/15 * * * *", "0 3 * * MON-FRI", "30 2,14 1 */2 ?", "@daily"])
+@pytest.mark.parametrize(
+    "schedule", ["*/15 * * * *", "0 3 * * MON-FRI", "30 2,14 1 */2 ?", "5/10 * * jan SUN", "@daily"]
+)
 def test_a_schedule_is_five_fields_or_a_word(schedule: str) -> None:
     assert rendered(schedule)[1]["spec"]["schedule"] == schedule
 
 
-@pytest.mark.parametrize("schedule", ["", "daily", "0 3 * *", "0 3 * * * *", "@reboot", "0 3 * * *\n"])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        *("", "daily", "0 3 * *", "0 3 * * * *", "@reboot", "0 3 * * *\n", "0 3  * *", "60 3 * * *", "0 24 * * *"),
+        *("0 3 0 * *", "0 3 * 13 *", "0 3 * * 7", "0 3 * * FRI-MON", "0 3 * MON *", "*/0 3 * * *", "0 3-1 * * *"),
+        *("a b c d e", "0, 3 * * *", "-1 3 * * *", "0 3 * * *-FRI"),
+    ],
+)
 def test_what_is_no_schedule_is_refused(schedule: str) -> None:
     with pytest.raises(SpecError, match="is no schedule"):
         rendered(schedule)

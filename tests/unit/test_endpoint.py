@@ -1,20 +1,24 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from cluster.endpoint import _url
+from cluster.endpoint import Endpoint, _Overtaken, _url, _wait_until_public, deploy_version
 from cluster.endpoint_arguments import APPLICATION
 from cluster.endpoint_record import EndpointRecord, find, forget, health_of
 from cluster.front import check_port
+from cluster.sample import ask
 from cluster.serve_failure import cause_of
-from raymill.errors import DataError, InternalError, ResourceError
+from raymill.console import Console
+from raymill.errors import DataError, InternalError, MachineError, RaymillError, ResourceError
 from raymill.spec import Spec
 from raymill.store import Store
 
@@ -72,6 +76,14 @@ def test_the_record_of_a_dead_endpoint_or_of_a_port_that_another_took_finds_noth
     _record(healthy, "other").write(store)
     assert find(store, "other") is None
     assert health_of("http://127.0.0.1:9") is None
+
+
+def test_no_proxy_of_the_environment_is_asked_for_an_endpoint(healthy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert health_of(healthy) is not None
+    with pytest.raises(MachineError, match="status 501"):  # by the server itself, which takes no POST
+        ask(f"{healthy}/v1/demo/predict", [{"a": 1}], token="secret")
 
 
 def test_a_namesake_from_another_store_is_not_this_endpoint(tmp_path: Path, healthy: str) -> None:
@@ -137,6 +149,46 @@ def test_any_other_cause_is_named_by_its_line(message: str, what: str) -> None:
 def test_the_url_is_one_that_can_be_typed(serve: dict[str, object], url: str) -> None:
     spec = {"name": "demo", "task": {"type": "regression", "target": "y"}, "data": {"source": "x"}, "serve": serve}
     assert _url(Spec.model_validate(spec)) == url
+
+
+class StandingFront:
+    def check(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("was", "message"), [("old", "another deploy came after it"), ("theirs", "does not answer")])
+def test_a_deploy_that_another_overtook_says_so_and_what_answered_before_is_waited_out(
+    was: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.endpoint._PUBLIC_WITHIN_S", 0.3)
+    monkeypatch.setattr("cluster.endpoint._status", lambda name: ("RUNNING", ""))
+    told = {"name": "demo", "id": "e1", "configuration": "theirs"}
+    monkeypatch.setattr("cluster.endpoint.health_of", lambda *_: told)
+    args = {"name": "demo", "endpoint_id": "e1", "configuration": "ours"}
+    endpoint = Endpoint(name="demo", url="http://here", version="2", changed=True, is_new=False)
+    with pytest.raises(RaymillError, match=message) as caught:
+        _wait_until_public(args, endpoint, StandingFront(), {"configuration": was})  # type: ignore[arg-type]
+    assert isinstance(caught.value, _Overtaken) is (was == "old")
+
+
+def test_what_somebody_else_deployed_is_not_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[dict[str, object]] = []
+
+    def overtaken(*_: object) -> None:
+        raise _Overtaken("Another deploy came after it.", "Look.")
+
+    for name in ("require_usable", "check_resources", "_check_bundle", "_check_route"):
+        monkeypatch.setattr(f"cluster.endpoint.{name}", lambda *_: "")
+    monkeypatch.setattr("cluster.endpoint._status", lambda name: None)
+    monkeypatch.setattr("cluster.endpoint._run", ran.append)
+    monkeypatch.setattr("cluster.endpoint._wait_until_public", overtaken)
+    monkeypatch.setattr("cluster.endpoint._undone", lambda *_: AssertionError("undone"))
+    fields = {"name": "demo", "task": {"type": "regression", "target": "y"}, "data": {"source": "x"}}
+    spec = Spec.model_validate(fields | {"store": str(tmp_path)})
+    front = SimpleNamespace(wait_for_controller=lambda: None)
+    with pytest.raises(_Overtaken):
+        deploy_version(spec, version=2, bundle_uri="b", digest="d" * 64, console=Console(io.StringIO()), front=front)  # type: ignore[arg-type]
+    assert len(ran) == 1
 
 
 def test_the_application_is_named_by_string_and_is_there() -> None:

@@ -8,8 +8,21 @@ from typing import Any
 
 import pytest
 
+from raymill.drift import ColumnDrift, Drifted, Steady, TooFewRows
 from serving.hourly_writer import Counts
-from serving.meters import LOG_ROWS, LOG_WAITING, METRICS, REQUESTS, ROWS, VERSION, WAITING, Meters, Metric
+from serving.meters import (
+    DRIFT,
+    LOG_ROWS,
+    LOG_WAITING,
+    METRICS,
+    REQUESTS,
+    ROWS,
+    SURE_DRIFT,
+    VERSION,
+    WAITING,
+    Meters,
+    Metric,
+)
 
 Recorded = tuple[str, float, dict[str, str]]
 
@@ -91,6 +104,17 @@ def test_a_logs_rows_are_counted_once_and_those_that_wait_are_shown(meters: Mete
     writer.counts.dropped_rows += 3
     meters.record(0, None, {"requests": writer})  # type: ignore[dict-item]
     assert [(value, labels["state"]) for value, labels in recorder.of(LOG_ROWS)] == [(20, "written"), (3, "dropped")]
+
+
+def test_the_worst_twenty_columns_are_shown_and_by_how_much_surely(meters: Meters, recorder: Recorder) -> None:
+    meters.record(0, None, {}, TooFewRows(rows=9))
+    assert recorder.of(SURE_DRIFT) == recorder.of(DRIFT) == []
+    columns = tuple(ColumnDrift(name=f"c{i}", effect=0.5 - i / 100, at_least=0.15 - i / 100) for i in range(50))
+    meters.record(0, None, {}, Drifted(rows=1000, columns=columns))
+    assert recorder.of(SURE_DRIFT) == [(c.at_least, {"column": c.name}) for c in columns[:20]]
+    assert recorder.of(DRIFT) == [(c.effect, {"column": c.name}) for c in columns[:20]]
+    meters.record(0, None, {}, Steady(rows=1000, columns=columns[30:31]))
+    assert recorder.of(DRIFT) == [(0.2, {"column": "c30"})]
 
 
 def test_names_are_of_prometheus_and_each_is_there_once() -> None:

@@ -45,11 +45,11 @@ def _refused(body: Any, task: Task = COLOURS) -> Refusal:
     return caught.value
 
 
-def _take(feedback: Feedback, body: bytes) -> Response:
+def _take(feedback: Feedback, body: bytes, *headers: tuple[bytes, bytes]) -> Response:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "query_string": b""}
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers, "query_string": b""}
     return asyncio.run(feedback.take(Request(scope, receive), "req"))
 
 
@@ -181,6 +181,16 @@ def test_taken_labels_are_answered_with_202_and_written_by_the_hour(tmp_path: Pa
     (file,) = store.files("endpoints/demo/feedback", recursive=True)
     assert file.path.endswith("date=2026-11-26/hour=12/r1-20261126T120000Z-000000.parquet")
     assert store.read_table(file.path)["label"].to_pylist() == ["True", "False"]
+
+
+@pytest.mark.parametrize("site", [b"cross-site", b"same-site"])
+def test_the_page_of_another_site_sends_no_labels(site: bytes) -> None:
+    feedback = Feedback(FakeStore(), "demo", "r1", COLOURS)  # type: ignore[arg-type]
+    body = b'{"request_id": "a", "label": "red"}'
+    with pytest.raises(Refusal) as caught:
+        _take(feedback, body, (b"sec-fetch-site", site))
+    assert caught.value.status == 403
+    assert _take(feedback, body, (b"sec-fetch-site", b"same-origin")).status_code == 202
 
 
 def test_when_no_more_may_wait_none_of_a_body_is_taken_and_it_is_said_when_to_come_again() -> None:

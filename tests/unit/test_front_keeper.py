@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from ray.serve._private import controller
+from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 from ray.serve._private.utils import call_function_from_import_path
 
 from cluster.session import serve_settings
 from serving import front_keeper
-from serving.front_keeper import KeepingManager
+from serving.front_keeper import KeepingManager, patient
 
 
 @dataclass
@@ -103,3 +104,11 @@ def test_a_later_manager_starts_its_haproxy_once_it_knows_replicas(monkeypatch: 
         assert api.starts == 1
 
     _run(body, monkeypatch)
+
+
+def test_of_rays_template_only_http_waits_for_whole_requests_and_twice_is_once() -> None:
+    found = patient(HAPROXY_CONFIG_TEMPLATE)
+    assert found.count("option http-buffer-request") == 1 and patient(found) == found
+    before, _, rest = found.partition("frontend http_frontend\n")
+    assert rest.startswith("    option http-buffer-request\n    timeout http-request 30s\n    bind ")
+    assert before == HAPROXY_CONFIG_TEMPLATE.partition("frontend http_frontend\n")[0]

@@ -179,6 +179,25 @@ def test_rows_that_make_no_table_cost_no_others(said: pytest.LogCaptureFixture) 
     assert len(said.records) == 1 and "no number" in said.text
 
 
+def test_a_file_that_the_store_can_not_make_costs_no_others(said: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    write, scene.store.write_table = scene.store.write_table, lambda path, table: 1 // 0
+    scene.offer(1)
+    scene.writer.turn(last=True)
+    scene.store.write_table = write
+    scene.offer(2)
+    scene.writer.turn(last=True)
+    assert scene.store.numbers == [2] and scene.writer.held == (0, 0)
+    assert scene.writer.counts.dropped_rows == 1 and "ZeroDivisionError" in said.text
+
+
+def test_a_writer_that_was_never_started_closes_at_once() -> None:
+    scene = Scene()
+    assert scene.offer(1)
+    scene.writer.close()
+    assert len(scene.said) == 1 and "1 rows" in scene.said[0]
+
+
 Step = st.one_of(
     st.tuples(st.just("offer"), st.integers(0, 7_200), st.integers(1, 5_000)),
     st.tuples(st.just("turn"), st.just(0), st.just(0)),

@@ -91,7 +91,7 @@ def test_a_package_is_sent_once(head: Head) -> None:
 def test_a_cluster_that_is_still_starting_is_given_time(head: Head) -> None:
     head.answers["POST /api/jobs/"] = [(500, "No available agent to submit job, please try again later."), (200, {})]
     JobsApi(head.address).submit("python x", id="i", package="gcs://p.zip", metadata={}, env={"A": "b"})
-    assert len(head.asked) == 2
+    assert [request for request, _, _ in head.asked].count("POST /api/jobs/") == 2
     sent = json.loads(head.asked[-1][1])
     assert sent["runtime_env"] == {"working_dir": "gcs://p.zip", "env_vars": {"A": "b"}}
 
@@ -100,7 +100,14 @@ def test_a_cluster_that_fails_is_not_asked_again(head: Head) -> None:
     head.answers["POST /api/jobs/"] = [(500, "Traceback\n  disk full")]
     with pytest.raises(MachineError, match="failed: Traceback disk full"):
         JobsApi(head.address).submit("python x", id="i", package="gcs://p.zip", metadata={}, env={})
-    assert len(head.asked) == 1
+    assert [request for request, _, _ in head.asked].count("POST /api/jobs/") == 1
+
+
+def test_a_job_that_was_begun_by_a_request_that_failed_is_there(head: Head) -> None:
+    head.answers["POST /api/jobs/"] = [(500, "OSError: No space left on device")]
+    head.answers["GET /api/jobs/a-run-1"] = [(200, JOB)]
+    JobsApi(head.address).submit("python x", id="a-run-1", package="gcs://p.zip", metadata={}, env={})
+    assert [request for request, _, _ in head.asked].count("POST /api/jobs/") == 1
 
 
 def test_a_job_that_was_submitted_although_its_answer_was_lost_is_there(head: Head) -> None:

@@ -15,10 +15,9 @@ import pytest
 
 from cluster.keeping import Keeper, begin, kept
 from cluster.stopping import sigterm_as_ctrl_c
-from cluster.submission import JOB_ID
 from raymill.console import Console
 from raymill.errors import DataError, Interrupted, RaymillError, SpecError, StoreError
-from raymill.job_record import JobRecord, ids, read
+from raymill.job_record import JOB_ID, JobRecord, ids, read
 from raymill.spec import Spec
 from raymill.store import Store
 

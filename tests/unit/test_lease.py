@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from raymill.errors import ResourceError
-from raymill.lease import ENDS_AFTER_S, Lease, lease
+from raymill.job_record import JOB_ID
+from raymill.lease import ENDS_AFTER_S, Lease, lease, patient
 from raymill.process import Process
 from raymill.store import Store
 
@@ -114,6 +116,14 @@ def test_who_would_rather_wait_holds_it_when_the_other_has_given_it_back(store: 
         assert busy == [f"x is being worked on by process {os.getpid()} on {socket.gethostname()}."]
 
 
+def test_a_job_on_a_cluster_is_named_by_its_id(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(JOB_ID, "t-train-20261122-120000-abcd")
+    with lease(store, "lease.json", "x"), pytest.raises(ResourceError) as caught, lease(store, "lease.json", "x"):
+        pass
+    assert caught.value.what == "x is being worked on by the job t-train-20261122-120000-abcd."
+    assert "raymill logs -f SPEC --job t-train-20261122-120000-abcd" in caught.value.fix
+
+
 def test_a_dead_process_holds_nothing(store: Store, child: subprocess.Popen[str]) -> None:
     _written(store, **_said(child))
     child.kill()
@@ -180,3 +190,24 @@ def test_a_holder_whose_lease_was_taken_over_and_given_back_does_not_take_it_aga
         store.delete("lease.json")
         held.renew()
     assert not store.exists("lease.json")
+
+
+def test_who_is_patient_waits_for_the_holder_and_says_once_for_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raymill.lease._LOOK_EVERY_S", 0.01)
+    store, said, order = Store(str(tmp_path)), list[str](), list[str]()
+
+    def second() -> None:
+        with lease(store, "lease.json", "The champion of x", when_busy=patient(said.append)):
+            order.append("second")
+
+    with lease(store, "lease.json", "The champion of x"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        while not said:
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert len(said) == 1 and said[0].startswith("The champion of x is being worked on by process ")

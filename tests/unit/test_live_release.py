@@ -71,6 +71,8 @@ def _release(**changes: Any) -> Release:
             "id": "r1",
             "name": "demo",
             "stable": "1",
+            "stable_bundle_uri": "u",
+            "stable_digest": "d",
             "candidate": Candidate(version="2", bundle_uri="u", digest="d"),
             "share": 0.25,
             "shadow": False,
@@ -130,6 +132,32 @@ def test_a_candidate_that_fails_is_counted_and_nobody_else_notices(apart: Thread
     report = live.tally.report()
     assert report.candidate.errors == report.candidate.requests > 60 and report.candidate.pairs == 0
     assert report.stable.errors == 0
+
+
+def test_a_failing_candidate_is_said_ever_more_seldom(
+    apart: ThreadPoolExecutor, said: pytest.LogCaptureFixture
+) -> None:
+    _ask(_live(apart, Fake(0.9, raises=RuntimeError("broken")), share=1.0))
+    times = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    assert [record.args[1] for record in said.records if record.args] == times  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("shadow", "errors"), [(False, 1), (True, 0)])
+def test_who_waits_too_long_charges_the_candidate_and_no_version_that_is_looked_at_alone(
+    apart: ThreadPoolExecutor, shadow: bool, errors: int
+) -> None:
+    live = _live(apart, Fake(0.9), share=1.0, shadow=shadow)
+
+    async def leave() -> None:
+        asked = asyncio.create_task(live.score([{"a": 1}], "request"))
+        await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+
+    asyncio.run(leave())
+    report = live.tally.report()
+    assert (report.stable.errors, report.candidate.errors) == (0, errors)
 
 
 @pytest.mark.parametrize("shadow", [False, True])

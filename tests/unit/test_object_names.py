@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cluster.object_names import endpoint_name, job_name, schedule_name, service_name
+from cluster.ray_template import CLUSTER
 from raymill.job_record import COMMANDS, new_id
 
 LABEL = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
@@ -35,6 +36,11 @@ def test_what_is_cut_short_stays_apart() -> None:
     ids = [f"{'x' * 40}-train-20261126-000000-{i:04x}" for i in range(50)]
     assert len(set(map(job_name, ids))) == 50
     assert endpoint_name("1a") != endpoint_name("n1a")
+
+
+def test_an_endpoint_never_has_the_name_of_the_standing_cluster_whose_services_it_would_take() -> None:
+    assert endpoint_name(CLUSTER) != CLUSTER
+    assert LABEL.fullmatch(endpoint_name(CLUSTER))
 
 
 def test_a_name_that_fits_is_left_as_it_is() -> None:

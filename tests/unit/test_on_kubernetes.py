@@ -324,6 +324,17 @@ def test_a_release_that_could_not_be_carried_out_is_refused_before_there_is_a_jo
     assert report["error"]["what"] == "There is no endpoint far in the namespace raymill."
 
 
+@pytest.mark.parametrize("text", ["{", "applications: []", "applications: [{import_path: mine:app}]"])
+def test_a_ray_service_that_somebody_else_made_is_refused_by_name(
+    serves_2: FakeKubernetes, run: Callable[..., Any], text: str
+) -> None:
+    (service,) = [found for (kind, _), found in serves_2.objects.items() if kind == "RayService"]
+    service["spec"]["serveConfigV2"] = text
+    code, report, _ = run("deploy", "--canary", "10%")
+    assert (code, serves_2.applied) == (2, [])
+    assert report["error"]["what"] == f"The RayService {service['metadata']['name']} was not made by raymill."
+
+
 @pytest.mark.parametrize(
     ("told", "code", "what"),
     [

@@ -1,9 +1,12 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from raymill.drift_reference import DriftReference
 from raymill.errors import DataError
 from raymill.layout import CategoryFeature, Layout
 from raymill.prepared import FORMAT, Prepared, Shard, SplitInfo, shard_table, write_shard
@@ -38,6 +41,7 @@ def _write(folder: Path) -> Prepared:
         source="t.csv",
         rows_read=4,
         rows_without_target=1,
+        drift_reference=DriftReference.of(transform, summary),
     )
     prepared.write_manifest()
     return prepared
@@ -45,6 +49,17 @@ def _write(folder: Path) -> Prepared:
 
 def test_a_manifest_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     written = _write(tmp_path)
+    assert Prepared.open(str(tmp_path)) == written
+
+
+def test_a_dataset_of_before_there_was_a_drift_reference_has_none(tmp_path: Path) -> None:
+    written = replace(_write(tmp_path), drift_reference=None)
+    written.write_manifest()
+    assert Prepared.open(str(tmp_path)) == written
+    manifest = tmp_path / "manifest.json"
+    document = json.loads(manifest.read_text())
+    del document["drift_reference"]
+    manifest.write_text(json.dumps(document))
     assert Prepared.open(str(tmp_path)) == written
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from cluster.keeping import begin, kept
 from cluster.reading import unseen
 from raymill.console import Console
 from raymill.errors import DataError
-from raymill.job_record import JobRecord
+from raymill.job_record import JobRecord, utc
 from raymill.spec_text import load_spec
 from raymill.store import Store
 from tests.ports import free_port
@@ -58,6 +59,23 @@ def test_following_a_job_that_has_failed_ends_as_it_did(
     shown = capsys.readouterr()
     assert json.loads(shown.out)["error"]["what"] == "No such column."
     assert "train     begins" in shown.err
+
+
+def test_following_takes_the_newest_job_that_runs(
+    path: str, failed: JobRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, said = Store(load_spec(path).store), "2026-11-22T12:00:00Z still at work\n"
+    now = datetime.now(UTC)
+    begun = JobRecord.begin("t", "train", "train t.yaml", "embedded", now - timedelta(hours=1))
+    runs = replace(begun, alive=utc(now))
+    runs.write(store)
+    store.write_bytes(runs.driver_log, said.encode())
+    assert main(["logs", path, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == failed.id
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", lambda s: replace(runs, state="succeeded", ended=utc(now)).write(store))
+        assert main(["logs", path, "-f", "--json"]) == 0
+    assert "still at work" in capsys.readouterr().err
 
 
 def test_a_cluster_that_does_not_answer_is_said_and_the_store_is_read(

@@ -21,6 +21,8 @@ RELEASE = Release(
     id="r",
     name="demo",
     stable="1",
+    stable_bundle_uri="u",
+    stable_digest="d",
     candidate=Candidate(version="2", bundle_uri="u", digest="d"),
     share=0.5,
     shadow=False,

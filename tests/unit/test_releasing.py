@@ -20,7 +20,7 @@ from raymill.release_report import ReleaseReport
 from raymill.spec import Spec
 from raymill.store import Store
 
-SERVED = Served(version="2", url="http://far")
+SERVED = Served(version="2", url="http://far", bundle_uri="s3://a", digest="a" * 64)
 CHAMPION = ServedModel(version="3", bundle_uri="s3://b", digest="d" * 64, run_id="r")
 
 
@@ -88,8 +88,9 @@ def test_the_same_share_again_begins_nothing_anew(
 
 def test_replicas_that_could_not_load_the_candidate_are_said() -> None:
     candidate = Candidate(version="3", bundle_uri="s3://b", digest="d")
-    fields = {"share": 0.1, "shadow": False, "begun": now(), "changed": now()}
-    begun = Release(id="r", name="far", stable="2", candidate=candidate, **fields)
+    stable = {"stable": "2", "stable_bundle_uri": "u", "stable_digest": "d"}
+    fields = stable | {"share": 0.1, "shadow": False, "begun": now(), "changed": now()}
+    begun = Release(id="r", name="far", candidate=candidate, **fields)
     report = ReleaseReport(replicas=2, failures=("The bundle is gone.",))
     lines = Standing(release=begun, report=report, decision=Hold(reason="not yet")).lines()
     assert "failed    1 replicas to load the candidate: The bundle is gone." in lines
@@ -138,6 +139,22 @@ def test_what_is_promoted_and_could_not_be_deployed_answers_until_another_versio
         settle(store, "far", served)
         ended = find_release(store, "far")
         assert ended is not None and (ended.state, ended.deployed) == (state, served == "3")
+
+
+def test_a_promotion_that_was_stopped_before_its_deploy_is_ended_by_the_same_command(
+    spec: Spec, console: Console, registry: type[FakeRegistry]
+) -> None:
+    def stopped(spec: Spec, model: ServedModel, console: Console) -> str:
+        raise KeyboardInterrupt
+
+    begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
+    with pytest.raises(KeyboardInterrupt):
+        promote(spec, console, deploy=stopped)
+    assert promote(spec, console, deploy=lambda *_: "http://there") == "http://there"
+    ended = find_release(Store(spec.store), "far")
+    assert ended is not None and (ended.state, ended.deployed) == ("promoted", True)
+    with pytest.raises(ResourceError, match="No version of far is being released"):
+        promote(spec, console, deploy=stopped)
 
 
 def test_a_rollback_that_mlflow_was_not_told_of_is_told_by_the_same_command(

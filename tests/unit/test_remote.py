@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from cluster.jobs_api import Job, JobsApi
-from cluster.remote import watch
+from cluster.remote import EndedElsewhere, watch
 from cluster.submission import Submission
 from raymill.console import Console
 from raymill.errors import MachineError, ResourceError
-from raymill.job_record import read
+from raymill.job_record import JobRecord, read, utc
 from raymill.store import Store
 from tests.recipes import spec_of
 
@@ -34,3 +35,26 @@ def test_a_cluster_that_goes_away_is_the_machines_fault_and_what_was_seen_is_kep
     assert caught.value.fix == "Check the address. The same command continues."
     record = read(Store(str(tmp_path)), ID, datetime.now(UTC))
     assert record is not None and record.state == "lost"
+
+
+class Mute(JobsApi):
+    """A cluster that knows how a job ended, but whose disk was too full for its log."""
+
+    def job(self, id: str) -> Job | None:
+        metadata = {"raymill": "fake", "command": "train"}
+        return Job(id=id, status="FAILED", message="", exit_code=3, started_s=0, ended_s=1, metadata=metadata)
+
+    def log(self, id: str) -> str:
+        return ""
+
+
+def test_the_error_of_a_job_whose_log_was_cut_short_is_read_from_the_store(tmp_path: Path) -> None:
+    spec, store, now = spec_of().model_copy(update={"store": str(tmp_path)}), Store(str(tmp_path)), datetime.now(UTC)
+    record = JobRecord.begin("fake", "train", "train fake.yaml", "10.0.0.5:6379", now, ID)
+    error = {"what": "A worker process died.", "fix": "See the node."}
+    replace(record, state="failed", ended=utc(now), exit_code=3, error=error).write(store)
+    shown = io.StringIO()
+    with pytest.raises(EndedElsewhere) as caught:
+        watch(Submission(api=Mute("http://h"), id=ID), spec, "train", Console(shown))
+    assert caught.value.report == {"error": error} and caught.value.code == 3
+    assert shown.getvalue() == "error: A worker process died.\nSee the node.\n"

@@ -99,7 +99,7 @@ def test_a_defect_whose_traceback_speaks_of_sockets_is_a_defect() -> None:
 
 def test_a_store_that_fails_is_retried_and_then_named() -> None:
     decision = decide([raised(BUSY)])
-    assert isinstance(decision, Again) and decision.reason == "Could not write s3://b/c: slow down."
+    assert isinstance(decision, Again) and decision.reason == "Could not write s3://b/c: slow down"
     assert decide([raised(BUSY)], LAST) == GiveUp(error=BUSY)
 
 

@@ -152,6 +152,8 @@ def test_unknown_paths_and_methods_say_which_there_are() -> None:
     assert missing.status_code == 404 and "POST /v1/demo/predict" in answer["error"]
     wrong, answer = _ask(_service(), "GET", PREDICT)
     assert wrong.status_code == 405 and wrong.headers["allow"] == "POST" and "GET /v1/demo" in answer["error"]
+    assert _ask(_service(), "HEAD", PREDICT)[0].status_code == 405
+    assert _ask(_service(), "HEAD", "/healthz")[0].status_code == 200  # whose body the server leaves out
 
 
 def test_all_routes_lie_below_the_endpoints_route() -> None:

@@ -2,11 +2,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cluster.session import _PLAIN_PROXY, _environment, _own, _require_plain_proxy, _settings, choose_address
-from raymill.errors import ResourceError
+from cluster.session import (
+    _PLAIN_PROXY,
+    _connect,
+    _environment,
+    _own,
+    _require_plain_proxy,
+    _settings,
+    choose_address,
+)
+from raymill.errors import MachineError, ResourceError
 
 THERE = "10.0.0.1:6379"
 
@@ -69,3 +78,19 @@ def test_two_sessions_share_no_port_and_no_file(tmp_path: Path) -> None:
 def test_a_proxys_socket_fits_into_the_108_bytes_of_a_unix_path() -> None:
     node_id, temporary = "f" * 56, ".1234567.tmp"
     assert len(f"/tmp/rm-12345678/{node_id}/admin.sock{temporary}") < 108
+
+
+@pytest.mark.parametrize(
+    ("said", "becomes"),
+    [("The current node timed out during startup. This could happen because ...", MachineError), ("new", Exception)],
+)
+def test_a_ray_that_is_too_slow_to_start_is_the_machines_and_what_else_fails_is_not_hidden(
+    said: str, becomes: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise Exception(said)
+
+    monkeypatch.setattr("ray.init", fails)
+    with pytest.raises(Exception) as caught:
+        _connect(None, debug=False)
+    assert type(caught.value) is becomes

@@ -325,6 +325,7 @@ def test_nothing_there_is_an_error(tmp_path: Path, path: str) -> None:
         ("a,b\n", "has columns but no rows"),
         ("a,b", "t.csv has no rows"),
         ("\n\n", "t.csv has no rows"),
+        ("a;b;c\n1;2;3\n", "one column, and ';' in its name: a;b;c"),
         ("a,b,a\n1,2,3\n", "more than one column named 'a'"),
         (",b\n1,2\n", "column 1 has no name"),
         ("5.1,3.5,setosa\n4.9,3.0,setosa\n", "no header: its first row is 5.1, 3.5, setosa"),

@@ -33,6 +33,30 @@ def test_the_first_signal_asks_and_the_second_raises(first: signal.Signals, seco
     assert shown.getvalue() == "stopping with a checkpoint after this step; once more to stop at once\n"
 
 
+def test_a_closed_terminal_asks_as_often_as_it_is_told_of() -> None:
+    asked = threading.Semaphore(0)
+    with on_interrupt(asked.release, Console(io.StringIO())):
+        for _ in range(3):
+            send(signal.SIGHUP)
+        assert asked.acquire(timeout=10)
+    assert not asked.acquire(blocking=False)
+    with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c():
+        try:
+            send(signal.SIGHUP)
+        finally:
+            send(signal.SIGHUP)  # while what there is is being closed
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with sigterm_as_ctrl_c(), waiting_for_interrupt() as is_interrupted:
+            send(signal.SIGHUP)
+            assert not is_interrupted(0.01)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 class Interrupted:
     """A listener that is sent a signal while it holds its lock, once."""
 

@@ -93,3 +93,18 @@ def test_ctrl_c_leaves_the_job_alone_and_says_how_to_go_on(monkeypatch: pytest.M
     with pytest.raises(Interrupted, match="The job i goes on at http://h") as caught:
         Submission(api=JobsApi("http://h"), id="i").follow(Console(io.StringIO()))
     assert "raymill logs -f" in caught.value.fix
+
+
+def test_what_is_followed_or_ended_is_the_newest_that_runs() -> None:
+    class Known(JobsApi):
+        def jobs(self) -> list[Job]:
+            return [_job("a", "RUNNING"), _job("b", "FAILED")]
+
+    found, acted = find(Known("http://h"), "t", None), find(Known("http://h"), "t", None, to_act=True)
+    assert found is not None and found.id == "b"
+    assert acted is not None and acted.id == "a"
+
+
+def _job(id: str, status: str) -> Job:
+    metadata = {"raymill": "t"}
+    return Job(id=id, status=status, message="", exit_code=None, started_s=0, ended_s=None, metadata=metadata)

@@ -55,7 +55,9 @@ def test_a_finished_run_leaves_its_manifest_its_bundle_and_its_history(prepared:
     assert (trained.epochs, trained.steps, trained.run_id) == (3, 15, "abc")
     assert [record.epoch for record in read_history(run.store, run.history)] == [1, 2, 3]
     assert [record.rows for record in read_history(run.store, run.history)] == [403] * 3
-    assert Bundle.read(trained.bundle_uri, trained.digest).lineage["dataset_fingerprint"] == prepared.fingerprint
+    bundle = Bundle.read(trained.bundle_uri, trained.digest)
+    assert bundle.lineage["dataset_fingerprint"] == prepared.fingerprint
+    assert bundle.drift_reference == prepared.drift_reference is not None
 
 
 def test_the_bundle_scores_the_validation_rows_as_training_measured_them(prepared: Prepared, tmp_path: Path) -> None:

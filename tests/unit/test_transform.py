@@ -52,6 +52,7 @@ def test_many_codes_of_texts_give_the_features_of_the_texts_by_rows_or_by_column
     assert texts.numbers.shape[1] and texts.categories.shape[1]
     codes = schema.conform(pa.table(columns | {"few": coded(few), "many": coded(many)}))
     assert is_coded(codes["few"].type) and is_coded(codes["many"].type)
+    assert codes["few"].null_count == schema.conform(pa.table(columns))["few"].null_count > 0
     by_columns = transform.apply(codes, order="F")
     assert by_columns.numbers.flags.f_contiguous
     for found in (transform.apply(codes), by_columns):

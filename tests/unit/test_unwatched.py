@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from serving.apart import MOST_BYTES_INLINE
+from serving.readable import Readable
 from serving.unwatched import Unwatched, middlewares
 
 HEADER = (b"x-request-disconnect-disabled", b"?1")
@@ -30,14 +31,14 @@ def test_what_says_no_length_is_watched() -> None:
     assert _passed_on("websocket", [(b"content-length", b"0")]) == [(b"content-length", b"0")]
 
 
-def test_ray_serve_knows_the_header_and_takes_the_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_serve_knows_the_header_and_takes_the_middlewares(monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.serve._private import http_util
     from ray.serve.config import HTTPOptions
 
     assert http_util.parse_disconnect_disabled_header(dict([HEADER]))
     monkeypatch.setattr(http_util, "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "serving.unwatched:middlewares")
-    (found,) = http_util.configure_http_middlewares(HTTPOptions()).middlewares
-    assert found.cls is Unwatched and middlewares()[0].cls is Unwatched
+    found = http_util.configure_http_middlewares(HTTPOptions()).middlewares
+    assert [each.cls for each in found] == [each.cls for each in middlewares()] == [Readable, Unwatched]
 
 
 def _passed_on(kind: str, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
