@@ -75,9 +75,14 @@ def _watch(asked: Bundle, turns: Turns, over: threading.Event) -> None:
     import ray
 
     while not over.wait(_LOOK_EVERY_S):
-        # A look that Ray's head doesn't answer says nothing: whoever needs the head says what became of it.
-        with contextlib.suppress(ray.exceptions.RayError):
+        try:
             _look(asked, turns)
+        except ray.exceptions.RayError:
+            pass  # the head doesn't answer: whoever needs it says what became of it
+        except Exception:
+            if ray.is_initialized():
+                raise
+            return  # this process left its Ray in the middle of a look
 
 
 def _look(asked: Bundle, turns: Turns) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
+import pytest
+
 from cluster.capacity import Capacity, NodeType
 from cluster.state import Node
-from cluster.waiting import Turns, _waits, shortage
+from cluster.waiting import Turns, _waits, _watch, shortage
 
 PIECE = {"CPU": 0.5}
 
@@ -56,3 +60,20 @@ def test_enough_in_all_but_on_no_node_is_said_as_that() -> None:
 def test_only_what_asks_for_just_as_much_is_taken_for_this_jobs() -> None:
     assert _waits({"CPU": 1 / 3}, [{"GPU": 1.0}, {"CPU": 0.3333}])
     assert not _waits(PIECE, [{"CPU": 0.5, "GPU": 1.0}, {"CPU": 1.0}])
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_look_that_fails_as_the_process_leaves_its_ray_ends_the_watch_and_any_other_is_told(
+    is_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AttributeError("no gcs_client")
+
+    monkeypatch.setattr("cluster.waiting._look", fail)
+    monkeypatch.setattr("cluster.waiting._LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("ray.is_initialized", lambda: is_up)
+    if is_up:
+        with pytest.raises(AttributeError):
+            _watch(PIECE, Turns(), threading.Event())
+    else:
+        _watch(PIECE, Turns(), threading.Event())
