@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from cluster.endpoint_arguments import ServedModel
-from cluster.releasing import Served, Standing, begin_release, promote, roll_back
+from cluster.releasing import Served, Standing, begin_release, follow, promote, roll_back
 from raymill.console import Console
 from raymill.errors import DataError, ResourceError, TrackerError
-from raymill.judge import Hold
+from raymill.judge import Hold, Promote
 from raymill.registry import Version
-from raymill.release import Candidate, Release, find_release, now, settle
+from raymill.release import Candidate, Release, change, find_release, now, settle
 from raymill.release_report import ReleaseReport
 from raymill.spec import Spec
 from raymill.store import Store
@@ -197,3 +197,23 @@ def test_a_rollback_that_was_told_is_over(spec: Spec, console: Console, registry
         with pytest.raises(ResourceError, match="No version of far is being released"):
             roll_back(spec, console)
         assert registry.champion == later
+
+
+def test_what_was_judged_and_then_changed_by_somebody_else_is_judged_anew(
+    spec: Spec, console: Console, registry: type[FakeRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_release(spec, SERVED, CHAMPION, console, share=0.1, shadow=False)
+    seen = []
+
+    def judged(*_: object, **__: object) -> Promote:
+        there = find_release(Store(spec.store), "far")
+        assert there is not None
+        if not seen:
+            change(Store(spec.store), "far", share=0.5)
+        seen.append(there.stage)
+        return Promote(reason=f"by stage {there.stage}")
+
+    monkeypatch.setattr("cluster.releasing.judge", judged)
+    monkeypatch.setattr("cluster.releasing._JUDGED_EVERY_S", 0.0)
+    ended = follow(spec, console, deploy=lambda *_: "http://there")
+    assert seen[:2] == [1, 2] and (ended.state, ended.reason) == ("promoted", "by stage 2")
