@@ -12,13 +12,14 @@ from types import TracebackType
 
 from cluster.beats import Beat, beats_of, forget_beats
 from cluster.crew import Crew, places
-from cluster.oversight import GoOn, Sight, Stuck, Verdict, judge
+from cluster.oversight import GoOn, Sight, Stuck, Verdict, doubt, judge
 from cluster.state import ClusterState
 from cluster.wishes import Wishes
 from raymill.errors import StoreError
 
 _LOG = logging.getLogger("raymill.overseer")
 _EVERY_S = 1.0
+_SILENT_S = 60.0
 _JOIN_S = 5.0  # a kill or a stop may take longer, and then needs nobody
 _KILL_WITHIN_S = 60.0
 
@@ -34,7 +35,7 @@ class Overseer:
         self._attempt, self._crew, self._workers, self._stop = attempt, crew, workers, stop
         self._wishes = Wishes(attempt, crew.each)
         self._clock, self._stuck_s = _Clock(), stuck_s
-        self._ended = threading.Event()
+        self._doubts, self._ended = False, threading.Event()
         self._thread = threading.Thread(target=self._watch, name="overseer", daemon=True)
 
     def __enter__(self) -> Overseer:
@@ -54,7 +55,9 @@ class Overseer:
 
         while not self._ended.wait(_EVERY_S):
             try:
-                self._act(judge(self._see()))
+                sight = self._see()
+                self._tell(doubt(sight))
+                self._act(judge(sight))
             except (ray.exceptions.RayError, StoreError, TimeoutError):
                 continue  # a head or a store that is away is asked again; the attempt itself meets it, if it stays away
             except Exception as error:  # noqa: BLE001 - the thread's last frame: an attempt need not end with it
@@ -74,13 +77,19 @@ class Overseer:
             beats=beats,
             still_s=lasted_s("moves", [(beat.rank, beat.moves) for beat in beats]),
             stuck_s=self._stuck_s,
-            silent=frozenset(rank for rank, since_s in silent_s.items() if since_s > self._stuck_s / 2),
+            silent=frozenset(rank for rank, since_s in silent_s.items() if since_s > min(_SILENT_S, self._stuck_s / 2)),
             leaving=frozenset(node.id for node in state.nodes if node.leaving),
             waiting=possible if self._crew.is_elastic else (),
             waiting_s=lasted_s("waiting", bool(possible)),
             granted=granted,
             granted_s=lasted_s("granted", granted),
         )
+
+    def _tell(self, doubted: str | None) -> None:
+        """Says once of each standstill that there is one."""
+        if doubted is not None and not self._doubts:
+            _LOG.warning(doubted)
+        self._doubts = doubted is not None
 
     def _act(self, judged: GoOn | Verdict) -> None:
         """Ends the attempt once for a reason, and later only what is stuck."""

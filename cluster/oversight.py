@@ -15,6 +15,7 @@ from cluster.state import Bundle
 STUCK_S = 300.0
 SETTLED_S = 10.0
 RESIZE_EVERY_S = 60.0
+_DOUBT = 0.3  # of the time after which ranks are stuck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,13 @@ def judge(sight: Sight) -> GoOn | Verdict:
     if sight.granted and sight.granted_s >= SETTLED_S and sight.age_s >= RESIZE_EVERY_S:
         return Resize(reason="there is room for more", workers=min(sight.workers + sight.granted, sight.crew.most))
     return GoOn(welcome=sight.crew.most - sight.workers if sight.age_s >= SETTLED_S else 0)
+
+
+def doubt(sight: Sight) -> str | None:
+    """What is to be said of ranks that stand still, long before they are ended for it."""
+    if not sight.beats or not _DOUBT * sight.stuck_s < sight.still_s <= sight.stuck_s:
+        return None
+    return f"{_stuck(sight).reason}; after {sight.stuck_s:.0f} s this counts as a death"
 
 
 def _stuck(sight: Sight) -> Stuck:

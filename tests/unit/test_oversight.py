@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cluster.beats import Beat
 from cluster.crew import Crew
-from cluster.oversight import RESIZE_EVERY_S, SETTLED_S, STUCK_S, GoOn, Move, Resize, Sight, Stuck, judge
+from cluster.oversight import RESIZE_EVERY_S, SETTLED_S, STUCK_S, GoOn, Move, Resize, Sight, Stuck, doubt, judge
 
 
 def beat(rank: int, node: str = "a" * 56, waits: bool = False) -> Beat:
@@ -47,6 +47,15 @@ def test_a_silent_rank_is_stuck_and_all_are_where_each_waits_for_the_others() ->
 def test_a_rank_that_does_not_begin_is_named_and_those_that_wait_for_it_are_ended() -> None:
     stuck = judge(replace(SIGHT, beats=BEATS[:1], still_s=STUCK_S + 1))
     assert stuck == Stuck(reason="rank 1 did not begin for 301 s, and the others waited", ranks=BEATS[:1])
+
+
+def test_a_standstill_is_doubted_long_before_it_ends_a_rank() -> None:
+    assert doubt(replace(SIGHT, still_s=0.3 * STUCK_S)) is None
+    assert doubt(replace(SIGHT, still_s=91)) == (
+        "rank 1 (process 101 on node bbbbbbbb) did not move for 91 s, and the others waited; "
+        "after 300 s this counts as a death"
+    )
+    assert doubt(replace(SIGHT, still_s=STUCK_S + 1)) is doubt(replace(SIGHT, beats=(), still_s=91)) is None
 
 
 def test_ranks_of_which_none_has_begun_are_not_stuck() -> None:
