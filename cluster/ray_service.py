@@ -191,6 +191,7 @@ def _over_nodes(spec: Spec) -> dict[str, Any]:
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "DoNotSchedule",
+        "nodeTaintsPolicy": "Honor",  # a node that takes none of them, as the control plane's, is no place without one
         "labelSelector": {"matchLabels": {SPEC: spec.name, COMPONENT: "endpoint", "ray.io/node-type": "worker"}},
         "matchLabelKeys": ["ray.io/cluster"],  # each cluster of an upgrade by itself
     }
