@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-# Of glibc's malloc.h: how much that is free it gives back, and from which size on it asks for an array by itself,
-# which is the most that every glibc takes for that.
-_TRIM_THRESHOLD, _KEPT_BYTES = -1, 1 << 30
+# Of glibc's malloc.h: how much may be free before it gives some back, and from which size on it asks for an array by
+# itself. Between pieces of work both are what glibc goes up to on its own.
+_TRIM_THRESHOLD, _KEPT_BYTES, _USUAL_BYTES = -1, 1 << 30, 64 << 20
 _MMAP_THRESHOLD, _SINGLE_BYTES = -3, 32 << 20
 
 
@@ -31,4 +31,5 @@ def kept_heap() -> Iterator[None]:
     finally:
         pa.default_memory_pool().release_unused()
         if known:
+            libc.mallopt(_TRIM_THRESHOLD, _USUAL_BYTES)
             libc.malloc_trim(0)

@@ -47,7 +47,7 @@ class Cursor:
     def rows(self, start: int, stop: int) -> pa.Table:
         """The group's rows `[start, stop)`, or those of them that the file has and no stretch before reached."""
         kept = []
-        while self._at < stop and (batch := self._left or next(self._batches, None)):
+        while self._at < stop and (batch := self._left or next(self._batches, None)) is not None:
             step = min(len(batch), (start if self._at < start else stop) - self._at)
             if self._at >= start:
                 kept.append(batch[:step])
