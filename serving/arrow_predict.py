@@ -12,6 +12,7 @@ from serving.arrow_body import ARROW, stream_of, table_of_stream
 from serving.body import read_body
 from serving.handler import Handler
 from serving.model import Model
+from serving.request_id import as_header
 from serving.scored import Score, Scored
 
 
@@ -40,5 +41,5 @@ def _response(found: Scored, request_id: str, as_arrow: bool) -> Response:
     if not as_arrow:
         return Response(found.version.answer(found.scores, request_id), media_type="application/json")
     stream = stream_of(found.version.model.predictor.task, found.scores)
-    headers = {"x-request-id": request_id, "x-model-version": found.version.label}
+    headers = {"x-request-id": as_header(request_id), "x-model-version": found.version.label}
     return Response(stream, media_type=ARROW, headers=headers)

@@ -18,3 +18,8 @@ def request_id_of(request: Request) -> str:
     if not text.isascii():
         text = text.encode("latin-1").decode(errors="replace")
     return text[:_MOST_LETTERS] or uuid.uuid4().hex
+
+
+def as_header(request_id: str) -> str:
+    """An id as a header of an answer, whose bytes are its UTF-8 again where Starlette writes Latin-1."""
+    return request_id.encode().decode("latin-1")

@@ -8,7 +8,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -91,8 +91,10 @@ def test_fifty_thousand_broken_bodies_are_refused_and_none_is_our_fault(served: 
     asyncio.run(_bombard(served, range(100_000, 125_000)))
 
 
-def test_what_is_sent_whole_is_answered(served: Endpoint) -> None:
-    statuses = [asyncio.run(_ask(served, sent)).status for sent in _valid(served)]
+@pytest.mark.parametrize("request_id", [b"", b"mine", "\u6ce8\u6587".encode(), b"\xff"])
+def test_what_is_sent_whole_is_answered_whatever_its_id_is(served: Endpoint, request_id: bytes) -> None:
+    own = {"x-request-id": request_id.decode("latin-1")}
+    statuses = [asyncio.run(_ask(served, replace(sent, headers=sent.headers | own))).status for sent in _valid(served)]
     assert set(statuses) <= {200, 202}, statuses
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from starlette.requests import Request
+from starlette.responses import Response
 
-from serving.request_id import request_id_of
+from serving.request_id import as_header, request_id_of
 
 
 def _of(value: bytes) -> str:
@@ -25,3 +26,8 @@ def test_a_long_one_is_cut_and_bytes_that_are_no_utf8_raise_nothing() -> None:
 
 def test_one_that_is_not_there_is_made_up() -> None:
     assert len(_of(b"")) == 32 and _of(b"") != _of(b"")
+
+
+@pytest.mark.parametrize("text", ["4f1c", "bestellung-ü", "注文"])
+def test_an_answers_header_has_the_bytes_that_the_caller_sent(text: str) -> None:
+    assert Response(headers={"x-request-id": as_header(text)}).headers.raw[0] == (b"x-request-id", text.encode())
