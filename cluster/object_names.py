@@ -49,6 +49,11 @@ def grpc_service_name(spec_name: str) -> str:
     return f"{endpoint_name(spec_name)}-grpc"
 
 
+def budget_name(spec_name: str) -> str:
+    """The PodDisruptionBudget of an endpoint; no name of those in k8s/base ends so."""
+    return f"{endpoint_name(spec_name)}-endpoint"
+
+
 def tokens_name(spec_name: str) -> str:
     """The Secret with the lines of the tokens that an endpoint takes."""
     return f"{endpoint_name(spec_name)}-tokens"

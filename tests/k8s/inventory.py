@@ -10,7 +10,7 @@ from tests.k8s.pods import ray_specs
 
 _BASE = """
     Namespace raymill, ResourceQuota raymill, LimitRange raymill, RayCluster raymill, ConfigMap raymill-jobs,
-    ConfigMap raymill-store, PodDisruptionBudget ray-head, PodDisruptionBudget endpoints, NetworkPolicy default-deny,
+    ConfigMap raymill-store, PodDisruptionBudget ray-head, PodDisruptionBudget job-heads, NetworkPolicy default-deny,
     Deployment mlflow, Service mlflow, ServiceAccount ray-head, ServiceAccount ray-worker, ServiceAccount ray-submitter,
     ServiceAccount raymill-launcher, RoleBinding ray-head, RoleBinding raymill-launcher
 """
@@ -86,19 +86,6 @@ def public(build: Build) -> list[str]:
         open_ = [listener["name"] for listener in each["spec"]["listeners"] if listener["protocol"] != "HTTPS"]
         problems += [f"{label(each)}: the listener {name} is open" for name in open_]
     return problems
-
-
-def loose_budgets(build: Build) -> list[str]:
-    """Budgets that keep nothing."""
-    budgets = build.of_kind("PodDisruptionBudget")
-    return [f"{label(each)}: it keeps nothing" for each in budgets if not _keeps(each)]
-
-
-def _keeps(budget: Object) -> bool:
-    spec: dict[str, Any] = budget["spec"]
-    selector = spec.get("selector") or {}
-    picks = selector.get("matchLabels") or selector.get("matchExpressions")
-    return bool(picks and (spec.get("minAvailable") or "maxUnavailable" in spec))
 
 
 def blind_monitors(build: Build) -> list[str]:

@@ -14,6 +14,10 @@ def test_no_right_is_a_wildcard_or_a_power_over_rights() -> None:
     assert problems(access.wild_rights) == {}
 
 
+def test_heads_may_scale_their_clusters_and_nothing_else() -> None:
+    assert problems(access.wider_heads) == {}
+
+
 def test_the_launcher_may_launch_and_nothing_else() -> None:
     assert problems(access.wider_launcher) == {}
 

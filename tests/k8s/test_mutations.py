@@ -12,6 +12,7 @@ from tests.k8s import (
     commands,
     containers,
     crds,
+    disruption,
     endpoints,
     environment,
     handing_over,
@@ -35,6 +36,7 @@ from tests.k8s.mutation import Check, Edit, Mutation, add, drop, plus, put, remo
 
 CLUSTER, MLFLOW, POSTGRES = "RayCluster raymill", "Deployment mlflow", "StatefulSet postgres"
 GRPC = "Service flight-delays-grpc"
+BUDGET = "PodDisruptionBudget flight-delays-endpoint"
 HEAD_POD = "spec.headGroupSpec.template.spec"
 HEAD = f"{HEAD_POD}.containers[0]"
 WORKERS_POD = "spec.workerGroupSpecs[groupName=cpu].template.spec"
@@ -169,6 +171,11 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         CLUSTER,
     ),
     "a head without rights": (access.missing_tokens, remove("RoleBinding ray-head"), CLUSTER),
+    "a head that may delete pods": (
+        access.wider_heads,
+        put("Role ray-head", "rules[0].verbs", plus("delete")),
+        CLUSTER,
+    ),
     "a rule for all verbs": (access.wild_rights, put("Role ray-head", "rules[0].verbs", ["*"]), CLUSTER),
     "a rule for all groups": (access.wild_rights, put("Role raymill-launcher", "rules[0].apiGroups", ["*"]), CLUSTER),
     "a rule for secrets": (
@@ -386,10 +393,18 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         "run, components/all",
     ),
     "no quota": (inventory.missing, remove("ResourceQuota raymill"), CLUSTER),
-    "no budget for endpoints": (inventory.missing, remove("PodDisruptionBudget endpoints"), CLUSTER),
-    "a budget that keeps nothing": (
-        inventory.loose_budgets,
-        drop("PodDisruptionBudget endpoints", "spec.minAvailable"),
+    "no budget for an endpoint": (disruption.unkept, remove(BUDGET), BUDGET),
+    "a budget for another endpoint": (
+        disruption.unkept,
+        put(BUDGET, "spec.selector.matchLabels[raymill/spec]", "flight-delay"),
+        BUDGET,
+    ),
+    "a budget that keeps nothing": (disruption.loose_budgets, drop(BUDGET, "spec.minAvailable"), BUDGET),
+    "a budget by a share": (disruption.loose_budgets, put(BUDGET, "spec.minAvailable", "50%"), BUDGET),
+    "no budget for the standing head": (disruption.unkept, remove("PodDisruptionBudget ray-head"), CLUSTER),
+    "a head with two budgets": (
+        disruption.unkept,
+        drop("PodDisruptionBudget job-heads", "spec.selector.matchExpressions"),
         CLUSTER,
     ),
     "no monitor of workers": (inventory.missing, remove("PodMonitor ray-workers"), "PodMonitor"),
@@ -561,6 +576,16 @@ def test_an_endpoint_that_a_missing_policy_cuts_off_is_reported(name: str) -> No
     beside = [each for each in build.beside if label(each) != name]
     assert len(beside) < len(build.beside)
     assert network.cut_off(replace(build, beside=tuple(beside)))
+
+
+def test_a_budget_that_lets_heads_of_jobs_go_is_reported() -> None:
+    build = mutation.of_build("run, overlays/cpu")
+    beside = json.loads(json.dumps(build.beside))
+    assert disruption.loose_budgets(build) == disruption.unkept(build) == []
+    put("PodDisruptionBudget job-heads", "spec.minAvailable", 1)(beside)
+    assert disruption.loose_budgets(replace(build, beside=tuple(beside)))
+    without = tuple(each for each in build.beside if label(each) != "PodDisruptionBudget job-heads")
+    assert disruption.unkept(replace(build, beside=without))
 
 
 def test_grpc_that_a_policy_leaves_out_is_reported() -> None:

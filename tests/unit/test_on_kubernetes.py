@@ -200,7 +200,9 @@ def test_a_walk_serves_its_champion_and_says_how_to_reach_it(fake: FakeKubernete
     code, report, said = run("run")
     assert (code, report["endpoint"]) == (0, "http://far-serve-svc.raymill:8000")
     assert fake.applied[1]["spec"]["entrypoint"].endswith("--json --no-serve")
-    arguments = yaml.safe_load(fake.applied[-1]["spec"]["serveConfigV2"])["applications"][0]["args"]
+    service, budget = fake.applied[-2:]
+    assert (budget["kind"], budget["metadata"]["ownerReferences"][0]["uid"]) == ("PodDisruptionBudget", "uid-of-far")
+    arguments = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"][0]["args"]
     assert (arguments["version"], arguments["bundle_uri"], arguments["digest"]) == ("3", "s3://ml/b", "d" * 64)
     assert said[1:] == [
         "waiting for the KubeRay operator",
@@ -231,7 +233,7 @@ def test_deploy_serves_the_champion_that_the_gate_names_and_undeploy_ends_it(
     assert fake.applied[1]["spec"]["entrypoint"].startswith("python -m jobs.promote ")
     code, report, _ = run("undeploy")
     assert (code, report["endpoint"]) == (0, None)
-    assert ("RayService", "far") in fake.deleted
+    assert {("RayService", "far"), ("PodDisruptionBudget", "far-endpoint")} <= set(fake.deleted)
     code, report, said = run("undeploy")
     assert (code, said[0]) == (2, "error: There is no endpoint far in the namespace raymill.")
 
@@ -253,7 +255,7 @@ def test_grpc_has_a_service_that_goes_with_its_endpoint(fake: FakeKubernetes, ru
     fake.looks["RayJob"], fake.looks["RayService"] = [RUNNING, COMPLETE], [status(**SERVED | {"observedGeneration": 2})]
     run("deploy")
     assert ("Service", "far-grpc") not in fake.objects
-    fake.refused = {"Service"}
+    fake.refused = {"Service", "PodDisruptionBudget"}
     assert run("undeploy")[0] == 0
 
 
@@ -309,7 +311,7 @@ def test_with_auto_the_judge_is_obeyed(
     code, report, _ = run("deploy", "--canary", "50%", "--auto")
     assert code == 0, report
     assert (report["release"]["state"], report["release"]["reason"]) == ("promoted", "no worse")
-    assert [each["kind"] for each in serves_2.applied][-1] == "RayService"
+    assert [each["kind"] for each in serves_2.applied][-2:] == ["RayService", "PodDisruptionBudget"]
 
 
 def test_a_release_that_could_not_be_carried_out_is_refused_before_there_is_a_job(

@@ -62,7 +62,7 @@ def kinds(text: str) -> list[str]:
         (["--job", "run"], ["ConfigMap", "RayJob"]),
         (["--job", "evaluate", "--cluster", "raymill"], ["ConfigMap", "RayJob"]),
         (["--job", "predict", "--input", "s3://a", "--output", "s3://b"], ["ConfigMap", "RayJob"]),
-        (["--service"], ["RayService"]),
+        (["--service"], ["RayService", "PodDisruptionBudget"]),
         (["--schedule", "0 3 * * *"], ["ConfigMap", "CronJob"]),
         (["--schedule", "@daily", "--job", "train"], ["ConfigMap", "CronJob"]),
     ],
