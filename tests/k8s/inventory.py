@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from tests.k8s.builds import ALL_COMPONENTS, Build, Object, components, label
+from tests.k8s.builds import ALL_COMPONENTS, Build, components, label
 from tests.k8s.pods import ray_specs
 
 _BASE = """
@@ -20,7 +19,7 @@ _OF_COMPONENTS = {
         ValidatingAdmissionPolicy raymill-endpoints, ValidatingAdmissionPolicy raymill-images
     """,
     "external-secrets": "ExternalSecret raymill-store, ExternalSecret mlflow-database",
-    "gateway": "Gateway raymill, HTTPRoute raymill, Certificate raymill-endpoints",
+    "gateway": "Namespace raymill-gateway, Gateway raymill, HTTPRoute raymill, Certificate raymill-endpoints",
     "gcs-fault-tolerance": "StatefulSet redis, Service redis, NetworkPolicy redis",
     "kueue": """
         ClusterQueue raymill, LocalQueue raymill, Cohort raymill, ResourceFlavor raymill, WorkloadPriorityClass low,
@@ -110,25 +109,6 @@ def selfish_queues(build: Build) -> list[str]:
         preemption = each["spec"].get("preemption") or {}
         missing = {"withinClusterQueue", "reclaimWithinCohort"} - set(preemption)
         problems += [f"{label(each)}: it doesn't say {word}" for word in sorted(missing)]
-    return problems
-
-
-def dead_ends(build: Build) -> list[str]:
-    """Gateways and routes without a name, a certificate or somewhere to go."""
-    problems = []
-    certificates = {
-        each["spec"]["secretName"]: each["spec"].get("dnsNames") or [] for each in build.of_kind("Certificate")
-    }
-    for each in build.of_kind("Gateway"):
-        for listener in each["spec"]["listeners"]:
-            names = [ref["name"] for ref in (listener.get("tls") or {}).get("certificateRefs") or ()]
-            if not any(listener.get("hostname") in certificates.get(name, ()) for name in names):
-                problems.append(f"{label(each)}: no certificate is for the host of its listener {listener['name']}")
-    for each in build.of_kind("HTTPRoute"):
-        rules = each["spec"].get("rules") or ()
-        whole = all(rule.get("backendRefs") and rule.get("matches") for rule in rules)
-        if not (rules and whole and each["spec"].get("parentRefs") and each["spec"].get("hostnames")):
-            problems.append(f"{label(each)}: it lacks a host, a Gateway, a path or a Service")
     return problems
 
 

@@ -82,7 +82,8 @@ def needed(build: Build) -> Iterator[Flow]:
         if head.labels.get("ray.io/serve"):
             yield OPERATOR, head, 8000, "TCP"
     asked = [(end, end.ports.get(name)) for end in (*heads, *workers) for name in ("serve", "grpc")]
-    yield from ((ASKER, end, port, "TCP") for end, port in asked if port and end.labels.get("ray.io/serve"))
+    asking = (ASKER, *_proxies(build))
+    yield from ((who, end, port, "TCP") for who in asking for end, port in asked if port and _takes_requests(end))
     for worker in workers:
         yield PROMETHEUS, worker, 8080, "TCP"
         for head in (head for head in heads if head.labels["ray.io/cluster"] == worker.labels["ray.io/cluster"]):
@@ -98,6 +99,18 @@ def needed(build: Build) -> Iterator[Flow]:
         for end in (end for end in (*heads, *workers) if selects(monitor["selector"], end.labels)):
             ports = [end.ports.get(str(each.get("port"))) for each in monitor["podMetricsEndpoints"]]
             yield from ((PROMETHEUS, end, port, "TCP") for port in ports if port)
+
+
+def _takes_requests(end: End) -> bool:
+    return bool(end.labels.get("ray.io/serve"))
+
+
+def _proxies(build: Build) -> Iterator[End]:
+    """What stands in the namespaces of Gateways, and brings requests to endpoints."""
+    spaces = {e["metadata"]["name"]: e["metadata"].get("labels") or {} for e in build.there if e["kind"] == "Namespace"}
+    for each in (each for each in build.there if each["kind"] == "Gateway"):
+        space = each["metadata"]["namespace"]
+        yield End(name=f"a proxy of the Gateway {space}", namespace=space, space_labels=spaces.get(space, {}))
 
 
 def _needed_services(build: Build, ends: Mapping[str, Sequence[End]]) -> Iterator[Flow]:

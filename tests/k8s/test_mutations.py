@@ -15,6 +15,7 @@ from tests.k8s import (
     disruption,
     endpoints,
     environment,
+    gateways,
     handing_over,
     inventory,
     jobs,
@@ -488,7 +489,32 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         POSTGRES,
     ),
     "an open listener": (inventory.public, put("Gateway", "spec.listeners[0].protocol", "HTTP"), "Gateway"),
-    "a route to nowhere": (inventory.dead_ends, drop("HTTPRoute", "spec.rules[0].backendRefs"), "HTTPRoute"),
+    "a route to nowhere": (gateways.dead_ends, drop("HTTPRoute", "spec.rules[0].backendRefs"), "HTTPRoute"),
+    "a Gateway among the models": (
+        gateways.refused_proxies,
+        put("Gateway", "metadata.namespace", "raymill"),
+        "Gateway",
+    ),
+    "a certificate in another namespace": (
+        gateways.dead_ends,
+        put("Certificate raymill-endpoints", "metadata.namespace", "raymill"),
+        "Gateway",
+    ),
+    "a route for a Gateway of its own namespace": (
+        gateways.dead_ends,
+        drop("HTTPRoute", "spec.parentRefs[0].namespace"),
+        "Gateway",
+    ),
+    "a Gateway that takes no route of others": (
+        gateways.dead_ends,
+        put("Gateway", "spec.listeners[0].allowedRoutes.namespaces", {"from": "Same"}),
+        "Gateway",
+    ),
+    "a Gateway's namespace without pod security": (
+        pod_security.unguarded_namespaces,
+        drop("Namespace raymill-gateway", "metadata.labels[pod-security.kubernetes.io/enforce]"),
+        "Gateway",
+    ),
     "a queue without preemption": (inventory.selfish_queues, drop("ClusterQueue", "spec.preemption"), "ClusterQueue"),
     # words
     "a job that is misspelt": (
@@ -586,6 +612,13 @@ def test_a_budget_that_lets_heads_of_jobs_go_is_reported() -> None:
     assert disruption.loose_budgets(replace(build, beside=tuple(beside)))
     without = tuple(each for each in build.beside if label(each) != "PodDisruptionBudget job-heads")
     assert disruption.unkept(replace(build, beside=without))
+
+
+def test_a_gateway_whose_namespace_may_not_ask_is_reported() -> None:
+    build = mutation.of_build("service, components/all")
+    beside = json.loads(json.dumps(build.beside))
+    drop("Namespace raymill-gateway", "metadata.labels[raymill/asks-endpoints]")(beside)
+    assert any("the Gateway raymill-gateway" in said for said in network.cut_off(replace(build, beside=tuple(beside))))
 
 
 def test_grpc_that_a_policy_leaves_out_is_reported() -> None:
