@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -602,6 +603,35 @@ def test_an_endpoint_that_a_missing_policy_cuts_off_is_reported(name: str) -> No
     beside = [each for each in build.beside if label(each) != name]
     assert len(beside) < len(build.beside)
     assert network.cut_off(replace(build, beside=tuple(beside)))
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "what"),
+    [
+        ("dns", "spec.egress[1]", [], "OpenShift's DNS"),
+        ("dns", "spec.egress[0].to", lambda peers: peers[:-1], "can't reach DNS"),
+        ("to-store", "spec.egress[1]", [], "EKS' agent"),
+        ("to-store", "spec.egress[0].to", lambda peers: peers[:1], "by IPv6"),
+        ("to-store", "spec.podSelector", {"matchLabels": {"ray.io/is-ray-node": "yes"}}, "CronJob"),
+        ("launchers", "spec.egress[0].to", lambda peers: peers[:1], "the API server by IPv6"),
+    ],
+)
+def test_what_a_missing_address_cuts_off_is_reported(name: str, path: str, value: Any, what: str) -> None:
+    build = mutation.of_build("schedule, overlays/cpu")
+    beside = json.loads(json.dumps(build.beside))
+    assert network.cut_off(build) == network.too_open(build) == []
+    edit = drop(f"NetworkPolicy {name}", path) if value == [] else put(f"NetworkPolicy {name}", path, value)
+    edit(beside)
+    assert any(what in said for said in network.cut_off(replace(build, beside=tuple(beside))))
+
+
+@pytest.mark.parametrize(("name", "port"), [("submitters-to-heads", 8265), ("mlflow", 5000)])
+def test_a_launcher_that_reaches_more_than_it_needs_is_reported(name: str, port: int) -> None:
+    build = mutation.of_build("schedule, overlays/cpu")
+    beside = json.loads(json.dumps(build.beside))
+    put("NetworkPolicy launchers", "spec.egress", plus({"ports": [{"protocol": "TCP", "port": port}]}))(beside)
+    put(f"NetworkPolicy {name}", "spec.ingress", plus({"ports": [{"protocol": "TCP", "port": port}]}))(beside)
+    assert any(f"at TCP {port}" in said for said in network.too_open(replace(build, beside=tuple(beside))))
 
 
 def test_a_budget_that_lets_heads_of_jobs_go_is_reported() -> None:
