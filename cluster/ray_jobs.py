@@ -21,6 +21,8 @@ from cluster.pod_status import has_started
 from cluster.ray_job import JobOrder, job_objects
 from cluster.ray_job_status import cluster_of, job_of, newest_submitter, quota_of, what_it_waits_for
 from cluster.ray_template import CLUSTER
+from cluster.store_place import CONFIG_MAP as STORE
+from cluster.store_place import StorePlace
 from cluster.submitter_log import lines_of_the_job
 from raymill.errors import MachineError, RaymillError, ResourceError
 
@@ -56,6 +58,10 @@ class RayJobs:
         found = (self.api.get("RayCluster", CLUSTER), self.api.get("ConfigMap", CONFIG_MAP))
         objects = [dict(o) | {"kind": k} for o, k in zip(found, ("RayCluster", "ConfigMap"), strict=True) if o]
         return Overlay.of(objects, f"the namespace {self.api.namespace}")
+
+    def store_place(self) -> StorePlace:
+        """Where the pods here look for the store, and where this machine does."""
+        return StorePlace.of(self.api.get("ConfigMap", STORE))
 
     def submit(self, order: JobOrder, overlay: Overlay) -> None:
         """Applies a job; its files go with it, and so do old jobs of its name that have ended."""
