@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from cluster.loopback import is_loopback
 from raymill.errors import ResourceError
-from raymill.s3_service import is_of_aws, named_endpoint
 from raymill.s3_uri import SCHEME
 
 CONFIG_MAP = "raymill-store"
@@ -30,6 +29,8 @@ class StorePlace:
     @classmethod
     def of(cls, config_map: Mapping[str, Any] | None) -> StorePlace:
         """What the ConfigMap says, and what this machine's environment or profile. Raises StoreError for bad ones."""
+        from raymill.s3_service import named_endpoint
+
         here = _service(named_endpoint())
         data = None if config_map is None else config_map.get("data") or {}
         return cls(there=here if data is None else _service(str(data.get(_KEY, ""))), here=here)
@@ -60,4 +61,6 @@ class StorePlace:
 
 
 def _service(endpoint: str) -> str:
+    from raymill.s3_service import is_of_aws
+
     return "" if is_of_aws(endpoint) else endpoint.rstrip("/")
