@@ -22,8 +22,8 @@ _OF_COMPONENTS = {
     "gateway": "Namespace raymill-gateway, Gateway raymill, HTTPRoute raymill, Certificate raymill-endpoints",
     "gcs-fault-tolerance": "StatefulSet redis, Service redis, NetworkPolicy redis",
     "kueue": """
-        ClusterQueue raymill, LocalQueue raymill, Cohort raymill, ResourceFlavor raymill, WorkloadPriorityClass low,
-        WorkloadPriorityClass normal, WorkloadPriorityClass high
+        ClusterQueue raymill, LocalQueue raymill, Cohort raymill, ResourceFlavor raymill,
+        WorkloadPriorityClass raymill-low, WorkloadPriorityClass raymill-normal, WorkloadPriorityClass raymill-high
     """,
     "monitoring": "PodMonitor ray-heads, PodMonitor ray-workers, PrometheusRule raymill, ConfigMap raymill-dashboard",
 }

@@ -49,6 +49,12 @@ def misplaced(build: Build) -> list[str]:
     return problems + [f"{key[1]} is there twice" for key in dict.fromkeys(keys) if keys.count(key) > 1]
 
 
+def common_names(build: Build) -> list[str]:
+    """Objects of the whole cluster with a name that another team's may have."""
+    names = [(each, each["metadata"]["name"]) for each in build.objects if each["kind"] in _CLUSTER_WIDE]
+    return [f"{label(each)}: others may have it" for each, name in names if name.partition("-")[0] != NAMESPACE]
+
+
 def unlabelled(build: Build) -> list[str]:
     """Objects and pods that nobody finds by the common labels, and labels that are none."""
     problems = []

@@ -363,6 +363,11 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         "run, components/all",
     ),
     "another namespace": (naming.misplaced, put(MLFLOW, "metadata.namespace", "default"), MLFLOW),
+    "a class of the whole cluster called as another team's": (
+        naming.common_names,
+        put("WorkloadPriorityClass raymill-high", "metadata.name", "high"),
+        "WorkloadPriorityClass",
+    ),
     "an object that nobody finds": (
         naming.unlabelled,
         drop(MLFLOW, "metadata.labels[app.kubernetes.io/part-of]"),
