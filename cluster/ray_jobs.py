@@ -127,7 +127,14 @@ class RayJobs:
                 return
             except ResourceError as error:
                 self.say(f"{error.what} So the RayJob is deleted, which asks its driver to end, too.")
-        self.api.delete("RayJob", ray_job["metadata"]["name"])
+        self._delete(ray_job)
+
+    def _delete(self, ray_job: dict[str, Any]) -> None:
+        """A RayJob, and its files: those of a job that was printed and applied by hand have no owner."""
+        name = ray_job["metadata"]["name"]
+        self.api.delete("RayJob", name)
+        with contextlib.suppress(RaymillError):
+            self.api.delete("ConfigMap", name)
 
     def _head_of(self, ray_job: dict[str, Any]) -> dict[str, Any] | None:
         """The pod in which a driver runs."""
@@ -160,4 +167,4 @@ class RayJobs:
         ended = [o for o in self._made(f"{PART_OF},{SPEC}={name}") if job_of(o).has_ended]
         for ray_job in ended[:-_KEPT]:
             with contextlib.suppress(RaymillError):  # another time will do
-                self.api.delete("RayJob", ray_job["metadata"]["name"])
+                self._delete(ray_job)
