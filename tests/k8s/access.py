@@ -21,6 +21,7 @@ _RICHES = {"secrets", "serviceaccounts/token", "pods/exec", "pods/attach", "node
 _SECRETIVE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|ACCESS_KEY|API_KEY|PRIVATE_KEY|CREDENTIAL)", re.IGNORECASE)
 _NO_SECRET = re.compile(r"(_PATH|_FILE|_DIR|_NAME|_MODE)$", re.IGNORECASE)
 _IN_AN_ADDRESS = re.compile(r"[a-z][a-z0-9+]*://[^/\s:@]+:(?!\$)[^/\s:@]+@")
+_EXPANDED = re.compile(r"\$\((\w+)\)")
 _BEARS_A_KEY = re.compile(r"(AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY-----|\bghp_\w{30,})")
 
 
@@ -106,6 +107,18 @@ def secrets_in_clear(build: Build) -> list[str]:
             problems.append(f"{label(each)}: its content is here")
         elif any("local" not in text for text in _content(each)):
             problems.append(f"{label(each)}: its content doesn't say that it is for local use alone")
+    return problems
+
+
+def secrets_in_arguments(build: Build) -> list[str]:
+    """Secrets that Kubernetes writes into a command, where everybody on the node reads them in the process list."""
+    problems = []
+    for pod in pods(build.objects):
+        for container in pod.containers:
+            words = [*(container.get("command") or ()), *(container.get("args") or ())]
+            secret = {e["name"] for e in container.get("env") or () if "secretKeyRef" in (e.get("valueFrom") or {})}
+            named = {name for word in words for name in _EXPANDED.findall(word)}
+            problems += [f"{pod.named(container)}: {name} is in its command" for name in sorted(secret & named)]
     return problems
 
 

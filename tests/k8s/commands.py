@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.metadata
 import importlib.util
@@ -101,7 +102,9 @@ def wrong(argv: Sequence[str]) -> list[str]:
             return _unparsed(rest)
         case ["python" | "python3", "-m", module, *rest]:
             return _unrun(module, rest)
-        case ["python" | "python3", first, *_] if first not in ("-m", "-c"):
+        case ["python" | "python3", "-c", code, *_]:
+            return _unimported(code)
+        case ["python" | "python3", first, *_] if first != "-m":
             return [f"python is to run the file {first}"]
         case ["kubectl", *rest]:
             return _missing_paths(rest)
@@ -125,14 +128,27 @@ def _unparsed(words: Sequence[str]) -> list[str]:
 
 
 def _unrun(module: str, rest: Sequence[str]) -> list[str]:
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
+    if not _is_module(module):
         return [f"there is no module {module}"]
     package, _, job = module.partition(".")
     return _unparsed([job, *rest]) if package == "jobs" else []
+
+
+def _unimported(code: str) -> list[str]:
+    try:
+        nodes = list(ast.walk(ast.parse(code)))
+    except SyntaxError as error:
+        return [f"python can't read {code!r}: {error}"]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
+    return [f"there is no module {name}" for name in names if not _is_module(name)]
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _missing_paths(words: Sequence[str]) -> list[str]:

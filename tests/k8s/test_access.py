@@ -22,5 +22,9 @@ def test_the_launcher_may_launch_and_nothing_else() -> None:
     assert problems(access.wider_launcher) == {}
 
 
+def test_no_secret_is_an_argument_of_a_command() -> None:
+    assert problems(access.secrets_in_arguments) == {}
+
+
 def test_no_secret_is_written_in_clear() -> None:
     assert problems(access.secrets_in_clear) == {}

@@ -191,6 +191,16 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         CLUSTER,
     ),
     "a launcher that may not create": (access.wider_launcher, drop("Role raymill-launcher", "rules[0]"), CLUSTER),
+    "a password in the process list": (
+        access.secrets_in_arguments,
+        put(MLFLOW, f"{POD}.initContainers[0].command", ["mlflow", "db", "upgrade", "$(MLFLOW_BACKEND_STORE_URI)"]),
+        MLFLOW,
+    ),
+    "a migration that is misspelt": (
+        commands.bad_commands,
+        put(MLFLOW, f"{POD}.initContainers[0].command[2]", lambda text: text.replace("mlflow.db, os", "mlflow.bd, os")),
+        MLFLOW,
+    ),
     "a password in clear": (access.secrets_in_clear, put(MLFLOW, f"{POD}.containers[0].env", plus(CLEAR)), MLFLOW),
     "a password in an address": (
         access.secrets_in_clear,
