@@ -36,7 +36,6 @@ _SOURCES = {
     ("ray", "status"): ("ray", "scripts/scripts.py"),
     ("ray", "job"): ("ray", "dashboard/modules/job/cli.py"),
     ("mlflow", "server"): ("mlflow", "cli/__init__.py", "utils/cli_args.py"),
-    ("mlflow", "db"): ("mlflow", "db.py"),
 }
 
 

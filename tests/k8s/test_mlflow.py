@@ -12,9 +12,7 @@ from tests.k8s import builds
 
 
 def test_the_migration_makes_the_tables_of_the_address_in_its_environment(tmp_path: Path) -> None:
-    [mlflow] = [
-        each for each in builds.build(builds.BASE).of_kind("Deployment") if each["metadata"]["name"] == "mlflow"
-    ]
+    [mlflow] = builds.build(builds.BASE).of_kind("Deployment")
     _, *rest = mlflow["spec"]["template"]["spec"]["initContainers"][0]["command"]
     database = tmp_path / "mlflow.db"
     named = {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{database}", "MLFLOW_DISABLE_TELEMETRY": "true"}

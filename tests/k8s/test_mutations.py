@@ -145,6 +145,11 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         drop(CLUSTER, f"{HEAD_POD}.volumes[name=tmp].emptyDir.sizeLimit"),
         CLUSTER,
     ),
+    "variables of every Service": (
+        containers.service_links,
+        drop("CronJob", f"{LAUNCHER}.enableServiceLinks"),
+        "CronJob",
+    ),
     "a variable that is set twice": (
         containers.said_twice,
         put(CLUSTER, f"{HEAD}.env", lambda env: [*env, env[0]]),
