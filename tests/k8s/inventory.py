@@ -18,7 +18,7 @@ _OF_COMPONENTS = {
         ValidatingAdmissionPolicy raymill-rayjobs, ValidatingAdmissionPolicy raymill-clusters,
         ValidatingAdmissionPolicy raymill-endpoints, ValidatingAdmissionPolicy raymill-images
     """,
-    "external-secrets": "ExternalSecret raymill-store, ExternalSecret mlflow-database",
+    "external-secrets": "ExternalSecret raymill-store, ExternalSecret mlflow-database, ExternalSecret redis",
     "gateway": "Namespace raymill-gateway, Gateway raymill, HTTPRoute raymill, Certificate raymill-endpoints",
     "gcs-fault-tolerance": "StatefulSet redis, Service redis, NetworkPolicy redis",
     "kueue": """
@@ -26,6 +26,10 @@ _OF_COMPONENTS = {
         WorkloadPriorityClass raymill-low, WorkloadPriorityClass raymill-normal, WorkloadPriorityClass raymill-high
     """,
     "monitoring": "PodMonitor ray-heads, PodMonitor ray-workers, PrometheusRule raymill, ConfigMap raymill-dashboard",
+}
+_OF_OVERLAYS = {
+    "overlays/cpu": ["admission", "gcs-fault-tolerance"],
+    "overlays/gpu": ["gpu", "admission", "gcs-fault-tolerance"],
 }
 _ALERTS = {
     "RaymillJobFailed",
@@ -45,6 +49,7 @@ def missing(build: Build) -> list[str]:
         return []
     there = set(map(label, build.objects))
     parts = [name.partition("/")[2] for name in components() if build.name in (name, ALL_COMPONENTS)]
+    parts += _OF_OVERLAYS.get(build.name, ())
     wanted = [_BASE, *([] if "managed-database" in parts else ["StatefulSet postgres, Service postgres"])]
     wanted += [_OF_COMPONENTS[part] for part in parts if part in _OF_COMPONENTS]
     names = [name for text in wanted for name in re.split(r",\s*", text.strip())]

@@ -482,6 +482,26 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         drop("RayService", f"{ENDPOINTS_HEAD}.env[name=RAY_SERVE_ENABLE_HA_PROXY]"),
         "RayService",
     ),
+    "an endpoint without its Redis": (
+        endpoints.forgetful,
+        drop("RayService", "spec.rayClusterConfig.gcsFaultToleranceOptions"),
+        "service, overlays/cpu",
+    ),
+    "an endpoint in the part of another": (
+        endpoints.forgetful,
+        put("RayService", "spec.rayClusterConfig.gcsFaultToleranceOptions.externalStorageNamespace", "raymill"),
+        "service, overlays/cpu",
+    ),
+    "a job that keeps its state": (
+        jobs.useless_state,
+        put("RayJob", "spec.rayClusterSpec.gcsFaultToleranceOptions", {"redisAddress": "redis:6379"}),
+        "RayJob",
+    ),
+    "a production overlay without Redis": (
+        inventory.missing,
+        drop(CLUSTER, "spec.gcsFaultToleranceOptions"),
+        "overlays/gpu",
+    ),
     "no keys of the store": (references.storeless, drop(CLUSTER, f"{WORKERS}.envFrom[1]"), CLUSTER),
     "no place for a home": (
         containers.writable_roots,
