@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import contextlib
 import importlib.metadata
@@ -91,6 +92,14 @@ def wrong_in_text(text: str) -> list[str]:
     typed += [line for line in _INLINE.findall(text) if not _ONLY_A_NAME.fullmatch(line)]
     typed = [line for line in typed if "..." not in line]
     return [f"`{line}`: {said}" for line in typed for part in _parts(line) for said in wrong(part)]
+
+
+def of_examples(text: str) -> Iterator[argparse.Namespace]:
+    """What a text has its reader type to run an example, or to print a manifest of it."""
+    for block in _BLOCK.findall(text):
+        for part in _parts(block):
+            if part[0] == "raymill" and any(word.startswith("examples/") for word in part):
+                yield parse(part[1:])
 
 
 def wrong(argv: Sequence[str]) -> list[str]:

@@ -90,6 +90,16 @@ def test_a_path_of_this_machine_is_refused_in_two_lines(
     assert said.startswith("error: tracking is sqlite:///")
 
 
+@pytest.mark.parametrize("name", ["a: b", "UPPER", "", "-a", "a-", "1a", "a.b", "a\nb", "a" * 54])
+def test_a_cluster_that_can_not_be_called_so_is_refused_in_two_lines(
+    name: str, built: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text, said = rendered(capsys, "breast_cancer", ["--job", "train", f"--cluster={name}"])
+    assert (code, text, len(said.splitlines())) == (2, "", 2)
+    assert said.startswith(f"error: --cluster is {name!r}, and no RayCluster can be called so.\n")
+    assert rendered(capsys, "breast_cancer", ["--job", "train", "--cluster", "a" * 53])[0] == 0
+
+
 @pytest.mark.parametrize("words", [["--service"], ["--schedule", "@daily"]])
 def test_an_endpoint_of_which_it_is_not_said_who_may_ask_is_refused_in_two_lines(
     words: list[str], built: None, capsys: pytest.CaptureFixture[str]
