@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cluster.loopback import is_loopback
-from raymill.errors import ResourceError
+from raymill.errors import ResourceError, StoreError
 from raymill.s3_uri import SCHEME
 
 CONFIG_MAP = "raymill-store"
@@ -28,10 +28,16 @@ class StorePlace:
 
     @classmethod
     def of(cls, config_map: Mapping[str, Any] | None) -> StorePlace:
-        """What the ConfigMap says, and what this machine's environment or profile. Raises StoreError for bad ones."""
+        """What the ConfigMap says, and what this machine's environment or profile.
+
+        With AWS settings that can't be used nothing can be asked from here, which is said to whoever tries.
+        """
         from raymill.s3_service import named_endpoint
 
-        here = _service(named_endpoint())
+        try:
+            here = _service(named_endpoint())
+        except StoreError:
+            return cls(there="", here="")
         data = None if config_map is None else config_map.get("data") or {}
         return cls(there=here if data is None else _service(str(data.get(_KEY, ""))), here=here)
 

@@ -55,6 +55,11 @@ def test_what_boto_reads_counts_and_no_keys_are_needed(monkeypatch: pytest.Monke
     assert place("http://other", "http://other", monkeypatch, "AWS_ENDPOINT_URL_S3").has(URI)
 
 
+def test_settings_that_can_not_be_used_are_left_to_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "missing")
+    assert place(LOCAL, "", monkeypatch).has(URI)
+
+
 @pytest.mark.parametrize(
     ("there", "here", "way"),
     [
