@@ -85,7 +85,9 @@ def test_one_worker_of_an_endpoint_stays_whatever_its_clusters_are_called() -> N
     chosen = budget["spec"]["selector"]["matchLabels"]
     cluster, of_kuberay = service["spec"]["rayClusterConfig"], {"ray.io/node-type": "worker"}
     (workers,) = cluster["workerGroupSpecs"]
-    assert chosen.items() <= (workers["template"]["metadata"]["labels"] | of_kuberay).items()
+    labels = workers["template"]["metadata"]["labels"] | of_kuberay
+    assert chosen.items() <= labels.items()
+    assert not chosen.items() <= (labels | {SPEC: "another"}).items()
     heads = cluster["headGroupSpec"]["template"]["metadata"]["labels"] | {"ray.io/node-type": "head"}
     assert not chosen.items() <= heads.items()
     assert not chosen.items() <= ({SPEC: "far"} | of_kuberay).items()  # workers of a job
