@@ -75,9 +75,10 @@ def release_champion(
     return follow(spec, console, _deploys(api, overlay)) if arguments.auto else begun
 
 
-def require_releasable(spec: Spec, api: KubernetesApi) -> None:
+def require_releasable(spec: Spec, jobs: RayJobs) -> None:
     """Raises what would keep a release from being begun or ended here, where what is wanted of it is written."""
-    served(spec, api)
+    served(spec, jobs.api)
+    jobs.store_place().require(spec.store, jobs.api.namespace)
     require_reached(Store(spec.store), None)
 
 
@@ -87,8 +88,9 @@ def promote_candidate(arguments: argparse.Namespace, console: Console, output: O
     require_remote(spec, _PLACE, {})
     require_guard_in_kubernetes(spec.serve)
     api = KubernetesApi.connect()
-    overlay = RayJobs(api, console.say).overlay()
-    require_releasable(spec, api)
+    jobs = RayJobs(api, console.say)
+    overlay = jobs.overlay()
+    require_releasable(spec, jobs)
     return {"endpoint": promote(spec, console, deploy=_deploys(api, overlay))}
 
 
