@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from cluster.job_files import JobFiles
 from cluster.job_settings import JobSettings
+from cluster.manifest_text import as_text
 from cluster.object_names import COMMAND, JOB_ID, SPEC, job_name, labels
 from cluster.preflight import asks_of
 from cluster.ray_template import RayTemplate
@@ -81,7 +80,7 @@ def _ray_job(order: JobOrder, template: RayTemplate, settings: JobSettings, file
             "jobId": order.id,
             "entrypoint": entrypoint_of(order.command, order.options),
             "metadata": {"raymill": order.spec.name, "command": order.command},
-            "runtimeEnvYAML": yaml.safe_dump({"working_dir": FILES_AT, "env_vars": environment_of(order.id)}),
+            "runtimeEnvYAML": as_text({"working_dir": FILES_AT, "env_vars": environment_of(order.id)}),
             "submissionMode": "K8sJobMode",
             "submitterPodTemplate": _submitter(order, template, files),
             "submitterConfig": {"backoffLimit": _HANDED_OVER_AGAIN},

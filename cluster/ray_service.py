@@ -10,13 +10,12 @@ import hashlib
 import math
 from typing import Any
 
-import yaml
-
 from cluster.disruption_budget import disruption_budget
 from cluster.endpoint_arguments import APPLICATION, ServedModel, endpoint_arguments
 from cluster.exposure import require_guard_in_kubernetes
 from cluster.grpc_service import GRPC_PORT, PORT_NAME, grpc_service
 from cluster.listening import grpc_options
+from cluster.manifest_text import as_text
 from cluster.object_names import COMPONENT, SPEC, endpoint_name, grpc_service_name, labels, tokens_name
 from cluster.preflight import Ask
 from cluster.ray_template import RayTemplate
@@ -126,7 +125,7 @@ def _serve_config(spec: Spec, arguments: dict[str, Any]) -> str:
             }
         ],
     }
-    return yaml.safe_dump(config, sort_keys=False)
+    return as_text(config)
 
 
 def _upgrade_strategy(gateway_class: str) -> dict[str, Any]:
