@@ -219,7 +219,7 @@ def _configuration() -> Any:
             package.config.load_incluster_config(client_configuration=configuration)
         else:
             package.config.load_kube_config(client_configuration=configuration)
-    except (package.config.ConfigException, OSError) as error:
+    except Exception as error:  # the package raises whatever a file makes it do that is no kubeconfig
         raise ResourceError(
             f"There is no Kubernetes cluster to ask: {' '.join(str(error).split()).rstrip('.')}.",
             "Set KUBECONFIG, and choose a context with `kubectl config use-context`.",

@@ -181,6 +181,17 @@ def test_without_a_kubeconfig_it_is_said_what_to_set(tmp_path: Path, monkeypatch
     assert "KUBECONFIG" in caught.value.fix
 
 
+@pytest.mark.parametrize("content", ["a: [b\n", "hello\n", "- a\n", "", "a: 1\n", "\x00", "clusters: 3\ncontexts: x\n"])
+def test_a_file_that_is_no_kubeconfig_is_said_in_one_line(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kubeconfig").write_text(content)
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+    with pytest.raises(ResourceError, match="There is no Kubernetes cluster to ask: ") as caught:
+        KubernetesApi.connect()
+    assert "\n" not in caught.value.what
+
+
 def test_in_a_pod_its_own_account_and_namespace_count(
     server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
