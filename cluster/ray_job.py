@@ -111,14 +111,36 @@ def _cluster(order: JobOrder, template: RayTemplate, settings: JobSettings) -> d
     require_room(template.groups, template.head_resources, asks_of(order.spec, last), template.place)
     if order.standing is not None:
         return {"clusterSelector": {"ray.io/cluster": order.standing}}
-    pods = {group.name: (0, most) for group in template.groups if (most := _most_pods(order.spec, last, group))}
+    pods = {
+        group.name: (_least_pods(order.spec, last, group) if settings.queue else 0, most)
+        for group in template.groups
+        if (most := _most_pods(order.spec, last, group))
+    }
     spec = template.spec(pods, {SPEC: order.spec.name})
     spec.pop("gcsFaultToleranceOptions", None)  # a job dies with its head, where its driver is
+    if settings.queue:
+        for group in spec["workerGroupSpecs"]:
+            group["replicas"] = group["minReplicas"]  # by which Kueue counts; its default is none
     return {
         "rayClusterSpec": spec,
         "shutdownAfterJobFinishes": True,
         "ttlSecondsAfterFinished": settings.ttl_s,
     }
+
+
+def _least_pods(spec: Spec, last: str, group: WorkerGroup) -> int:
+    """How many pods of a group a job in a queue has from its admission to its end.
+
+    With a head alone it would be admitted where its workers never could be, and two that have a head each would wait
+    for each other's.
+    """
+    recipe = spec.train
+    on_gpus = recipe.gpus_per_worker > 0
+    trains = any(ask.what == "training worker" for ask in asks_of(spec, last))
+    holds = group.holds(recipe.cpus_asked, recipe.gpus_per_worker)
+    if trains and holds and on_gpus == bool(group.resources["GPU"]):
+        return group.pods_for(recipe.cpus_asked, recipe.gpus_per_worker, recipe.least_workers)
+    return 1
 
 
 def _most_pods(spec: Spec, last: str, group: WorkerGroup) -> int:

@@ -21,6 +21,7 @@ _GATES = {
     "historyServerOptions": "RayClusterHistoryServer",
     "tlsOptions": "RayClusterMTLS",
 }
+_QUEUE = "kueue.x-k8s.io/queue-name"
 _FROM_KUBERAY = {
     "RAY_CLUSTER_NAME",
     "RAY_CLOUD_INSTANCE_ID",
@@ -80,16 +81,19 @@ def bad_autoscaling(build: Build) -> list[str]:
         if not (spec.get("autoscalerOptions") or {}).get("resources"):
             problems.append(f"{label(each)}: its autoscaler has what KubeRay thinks it needs")
         for group in spec.get("workerGroupSpecs") or ():
-            problems += [f"{label(each)}, workers {group['groupName']}: {said}" for said in _bad_group(group)]
+            queued = _QUEUE in (each["metadata"].get("labels") or {})
+            problems += [f"{label(each)}, workers {group['groupName']}: {said}" for said in _bad_group(group, queued)]
         names = [group["groupName"] for group in spec.get("workerGroupSpecs") or ()]
         problems += [] if names else [f"{label(each)}: it has no workers"]
         problems += [f"{label(each)}: two groups are called {name}" for name in set(names) if names.count(name) > 1]
     return problems
 
 
-def _bad_group(group: dict[str, Any]) -> Iterator[str]:
-    if "replicas" in group:
+def _bad_group(group: dict[str, Any], queued: bool) -> Iterator[str]:
+    if "replicas" in group and not queued:
         yield "replicas are the autoscaler's to write"
+    if queued and not 0 < group.get("minReplicas", 0) == group.get("replicas", 0):
+        yield "Kueue admits the job without them, by `replicas`, and two such jobs wait for each other"
     if not group.get("maxReplicas"):
         yield "it has no maxReplicas, so that the autoscaler has no bound"
     if group.get("minReplicas", 0) > group.get("maxReplicas", 0):

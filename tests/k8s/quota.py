@@ -81,8 +81,8 @@ def count(pod: Pod) -> int:
     if pod.role != WORKER:
         return 1
     [group] = [g for _, s in ray_specs([pod.owner]) for g in s["workerGroupSpecs"] if g["template"]["spec"] is pod.spec]
-    if pod.owner["kind"] == "RayService":
-        return int(group.get("minReplicas", 0))
+    if least := int(group.get("minReplicas", 0)):
+        return least
     return 0 if _asks_for_gpus(pod) else 1
 
 

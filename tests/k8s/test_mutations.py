@@ -409,6 +409,11 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         put("RayJob", f"{SUBMITTER}.containers[0].resources.requests[example.com/fpga]", "1"),
         "run, components/all",
     ),
+    "a job in a queue that begins with a head alone": (
+        kuberay.bad_autoscaling,
+        drop("RayJob", "spec.rayClusterSpec.workerGroupSpecs[0].replicas"),
+        "run, components/all",
+    ),
     "a job in a queue that isn't elastic": (
         jobs.unfit_for_queues,
         drop("RayJob", "metadata.annotations[kueue.x-k8s.io/elastic-job]"),

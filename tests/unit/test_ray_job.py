@@ -131,6 +131,26 @@ def test_a_queue_and_a_priority_are_labels_and_a_scaled_cluster_is_elastic() -> 
     assert metadata["annotations"]["kueue.x-k8s.io/elastic-job"] == "true"
 
 
+def test_a_queued_job_begins_with_the_workers_without_which_it_would_hold_a_head_for_nothing() -> None:
+    groups = (group("cpu", "4", 8), group("gpu", "8", 5, **GPU))
+
+    def begins(command: str = "train", queue: str = "team-a", **train: Any) -> dict[str, Any]:
+        found = rendered(command, groups=groups, queue=queue, train=train)[1]["spec"]["rayClusterSpec"]
+        assert all(g.get("replicas", 0) == g["minReplicas"] for g in found["workerGroupSpecs"])
+        return {g["groupName"]: (g["minReplicas"], g["maxReplicas"]) for g in found["workerGroupSpecs"]}
+
+    assert begins(queue="") == {"cpu": (0, 8)}
+    assert begins() == {"cpu": (1, 8)}
+    assert begins(workers={"min": 3, "max": 6}, cpus_per_worker=2) == {"cpu": (2, 8)}
+    assert begins("prepare", workers=6, cpus_per_worker=2) == {"cpu": (1, 8)}
+    assert begins(workers={"min": 3, "max": 6}, gpus_per_worker=1) == {"cpu": (1, 8), "gpu": (2, 3)}
+    unequal = (group("cpu", "4", 8), group("small", "1", 8))
+    both = rendered(groups=unequal, queue="a", train={"workers": 3, "cpus_per_worker": 2})[1]["spec"]["rayClusterSpec"]
+    assert [g["minReplicas"] for g in both["workerGroupSpecs"]] == [2, 1]
+    limited = rendered(queue="a", limits={"cpus": 4}, train={"workers": 2})[1]["spec"]["rayClusterSpec"]
+    assert [(g["minReplicas"], g["maxReplicas"]) for g in limited["workerGroupSpecs"]] == [(1, 1)]
+
+
 @pytest.mark.parametrize("rest", [{"priority": "high"}, {"queue": "team-a", "standing": "raymill"}])
 def test_without_a_queue_of_its_own_a_job_has_nothing_of_kueue(rest: dict[str, Any]) -> None:
     metadata = rendered(**rest)[1]["metadata"]
