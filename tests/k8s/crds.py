@@ -21,7 +21,7 @@ from tests.repo.house import ROOT
 
 Schema = dict[str, Any]
 _PLACE = "RAYMILL_KUBERAY"
-_INSTALL = 'kubectl apply --server-side -k "github.com/ray-project/kuberay/ray-operator/config/crd?ref=v1.7.0"'
+INSTALL = 'kubectl apply --server-side -k "github.com/ray-project/kuberay/ray-operator/config/crd?ref=v1.7.0"'
 _KEPT = ("type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems")
 _KEPT += ("minProperties", "maxProperties", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "uniqueItems")
 
@@ -35,7 +35,7 @@ def folder() -> Path | None:
 def how_to_get_them() -> str:
     return (
         f"no CRDs at {_PLACE} or ../shared/kuberay: the Ray, Kueue, Gateway and Prometheus objects are unchecked. "
-        f"On a cluster, `{_INSTALL}` installs KubeRay's, and `kubectl get crd NAME -o yaml` prints one to keep there."
+        f"On a cluster, `{INSTALL}` installs KubeRay's, and `kubectl get crd NAME -o yaml` prints one to keep there."
     )
 
 

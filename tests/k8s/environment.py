@@ -1,4 +1,4 @@
-"""Environment: every variable named like one of Ray's, MLflow's or ours is one that they read."""
+"""Environment: every variable named like one of Ray's, MLflow's, boto's or ours is one that they read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.k8s.builds import Build, label, walk
 from tests.repo.house import PACKAGES, ROOT
 
 _IN_A_WORD = re.compile(rb"\w")
-NAMED = re.compile(r"(RAY|RAYMILL|MLFLOW)_\w+")
+NAMED = re.compile(r"(RAY|RAYMILL|MLFLOW|AWS)_\w+")
 
 
 def unread(build: Build) -> list[str]:
@@ -30,6 +30,8 @@ def unread(build: Build) -> list[str]:
 def is_read(name: str) -> bool:
     """Whether a source names a variable, or it is a setting of Ray's core, which puts RAY_ before them."""
     owner = name.partition("_")[0]
+    if owner == "AWS":  # our own reads AWS_REGION, which boto doesn't
+        return name in _named(_package("botocore"), owner) or name in _named(ROOT / "raymill", owner)
     if owner == "RAYMILL":
         return any(name in _named(ROOT / package, owner) for package in PACKAGES)
     package = _package(owner.lower())

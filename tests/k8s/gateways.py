@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cluster.object_names import service_name
+from cluster.ray_service import PORT
 from tests.k8s.builds import NAMESPACE, Build, Object, label
 from tests.k8s.network import selects
 
@@ -39,6 +41,9 @@ def _of_gateway(gateway: Object, build: Build) -> Iterator[str]:
         for each in build.of_kind("Certificate")
         if each["metadata"].get("namespace") == space
     }
+    for each in build.of_kind("Certificate"):
+        if each["spec"]["issuerRef"].get("kind", "Issuer") not in ("Issuer", "ClusterIssuer"):
+            yield f"the issuer of {label(each)} is of no kind of cert-manager's"
     for listener in gateway["spec"]["listeners"]:
         names = [ref["name"] for ref in (listener.get("tls") or {}).get("certificateRefs") or ()]
         if not any(listener.get("hostname") in hosts.get(name, ()) for name in names):
@@ -55,6 +60,13 @@ def _of_route(route: Object, build: Build) -> Iterator[str]:
     for parent in spec.get("parentRefs") or ():
         if not any(_takes(each, parent, str(space)) for each in build.of_kind("Gateway")):
             yield f"no Gateway takes it: {parent}"
+    for rule in rules:
+        named = {
+            str((match.get("path") or {}).get("value")).removeprefix("/v1/") for match in rule.get("matches") or ()
+        }
+        led = {(ref["name"], ref.get("port")) for ref in rule.get("backendRefs") or ()}
+        if led != {(service_name(name), PORT) for name in named}:
+            yield f"the paths of {sorted(named)} lead to {sorted(led)}"
     away = [ref["name"] for rule in rules for ref in rule.get("backendRefs") or () if "namespace" in ref]
     yield from (f"the Service {name} is another namespace's, which takes a ReferenceGrant" for name in away)
 

@@ -138,6 +138,17 @@ def bad_tracker(build: Build) -> list[str]:
     return problems
 
 
+def lost_buckets(build: Build) -> list[str]:
+    """A bucket service of ours that makes another bucket than MLflow writes to."""
+    problems = []
+    [folder] = [e["data"].get("MLFLOW_ARTIFACTS_DESTINATION") for e in build.there if label(e) == "ConfigMap mlflow"]
+    for each in (each for each in build.of_kind("StatefulSet") if each["metadata"]["name"] == "seaweedfs"):
+        bucket = str(folder).removeprefix("s3://").partition("/")[0]
+        if f"-bucket={bucket}" not in each["spec"]["template"]["spec"]["containers"][0]["args"]:
+            problems.append(f"{label(each)}: it makes no bucket {bucket}")
+    return problems
+
+
 def open_databases(build: Build) -> list[str]:
     """Databases that ask for no password, or that have no volume."""
     problems = []

@@ -17,7 +17,16 @@ _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\
 _OF_EVERY_POD = {"namespace", "pod", "instance", "ray_io_cluster", "SessionName"}
 _WORDS = {"and", "or", "unless", "bool", "offset", "inf", "nan", "group_left", "group_right"}
 # What the usual exporters of a cluster give, as far as our rules ask for it.
-ELSEWHERE = re.compile(r"up|ALERTS|kube_\w+|kuberay_\w+|container_\w+|node_\w+|DCGM_FI_\w+|kueue_\w+")
+ELSEWHERE = re.compile(r"up|ALERTS|kube_\w+|container_\w+|node_\w+|DCGM_FI_\w+|kueue_\w+")
+# Those of KubeRay's operator that our rules may ask for, by its `controllers/ray/metrics` at v1.7.0.
+_OF_KUBERAY = {
+    "kuberay_cluster_info": {"name", "namespace", "owner_kind", "uid"},
+    "kuberay_job_info": {"name", "namespace", "uid"},
+    "kuberay_job_deployment_status": {"name", "namespace", "uid", "deployment_status"},
+    "kuberay_service_info": {"name", "namespace", "uid"},
+    "kuberay_service_condition_ready": {"name", "namespace", "uid", "condition"},
+}
+_CHOSEN = re.compile(r"(\w+)\{([^}]*)\}")
 _PERIODS = re.compile(r"\[[^\]]*\]")
 
 
@@ -27,7 +36,8 @@ def unexported(build: Build) -> list[str]:
     problems = []
     for each, rule in _rules(build):
         for name in asked(rule["expr"]):
-            if name not in recorded and not is_exported(name) and not ELSEWHERE.fullmatch(name):
+            known = name in recorded or name in _OF_KUBERAY or is_exported(name)
+            if not known and not ELSEWHERE.fullmatch(name):
                 problems.append(f"{label(each)}: {_called(rule)}: nobody exports {name}")
     return problems
 
@@ -41,6 +51,18 @@ def unlabelled(build: Build) -> list[str]:
         for by in re.findall(r"\bby \(([^)]*)\)", rule["expr"]) if names else ():
             wrong = set(re.split(r",\s*", by)) - set.union(*(labels[name] for name in names))
             problems += [f"{label(each)}: {_called(rule)}: no {sorted(names)} has the label {one}" for one in wrong]
+    return problems
+
+
+def unchosen(build: Build) -> list[str]:
+    """Metrics of ours and of KubeRay's that a rule chooses by a label which they haven't."""
+    ours = {name: {*own, *_OF_EVERY_POD} for name, own in labels_of_exported().items()}
+    problems = []
+    for each, rule in _rules(build):
+        for name, matchers in _CHOSEN.findall(rule["expr"]):
+            asked_by = set(re.findall(r"(\w+)\s*(?:=|!)", _STRING.sub("", matchers)))
+            wrong = asked_by - (ours | _OF_KUBERAY).get(name, asked_by)
+            problems += [f"{label(each)}: {_called(rule)}: {name} has no label {one}" for one in sorted(wrong)]
     return problems
 
 

@@ -14,6 +14,7 @@ from tests.k8s.pods import HEAD, Pod, pods, ray_specs
 
 _MADE_BY_THE_CLUSTER = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 _MAKES = re.compile(r"kubectl (?:[-\w=]+ )*?create (secret) (?:generic|tls|docker-registry) (?:[-\w=]+ )*?([\w.-]+)")
+_LITERAL = re.compile(r"create secret generic ([\w.-]+)((?: --from-literal=\S+)+)")
 _STORE = "raymill-store"
 _KINDS = {"configMapRef": "ConfigMap", "secretRef": "Secret", "configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
 _BEFORE_AN_ENDPOINT = "-serve-svc"  # which KubeRay makes
@@ -62,6 +63,20 @@ def missing_keys(build: Build) -> list[str]:
     return problems
 
 
+def unlike_keys(build: Build) -> list[str]:
+    """Secrets that are made with other keys than those which k8s/README.md gives a Secret of that name."""
+    made = {}
+    for each in build.objects:
+        target = each["spec"]["target"] if each["kind"] == "ExternalSecret" else {}
+        if target:
+            templated = (target.get("template") or {}).get("data")
+            made[target["name"]] = set(templated or [one["secretKey"] for one in each["spec"]["data"]])
+        elif each["kind"] == "Secret":
+            made[each["metadata"]["name"]] = {*(each.get("data") or {}), *(each.get("stringData") or {})}
+    told = keys_made_by_the_user()
+    return [f"Secret {name} has the keys {sorted(keys)}" for name, keys in made.items() if keys != told.get(name, keys)]
+
+
 def _made_by_operators(build: Build) -> set[Named]:
     """Secrets that the External Secrets Operator and cert-manager make."""
     vaulted = {("Secret", each["spec"]["target"]["name"]) for each in build.there if each["kind"] == "ExternalSecret"}
@@ -71,8 +86,18 @@ def _made_by_operators(build: Build) -> set[Named]:
 @functools.cache
 def made_by_the_user() -> frozenset[Named]:
     """What the README has the user make by a command."""
+    return frozenset((kind.capitalize(), name) for kind, name in _MAKES.findall(_typed()))
+
+
+def keys_made_by_the_user() -> dict[str, set[str]]:
+    """The keys of each Secret that the README makes of literals."""
+    return {name: set(re.findall(r"--from-literal=(\w+)=", literals)) for name, literals in _LITERAL.findall(_typed())}
+
+
+def _typed() -> str:
+    """The README with each command on one line."""
     text = (K8S / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
-    return frozenset((kind.capitalize(), name) for kind, name in _MAKES.findall(re.sub(r" +", " ", text)))
+    return re.sub(r" +", " ", text)
 
 
 def unmounted(build: Build) -> list[str]:

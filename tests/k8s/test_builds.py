@@ -67,6 +67,10 @@ def test_databases_ask_for_a_password_and_keep_what_they_hold() -> None:
     assert problems(inventory.open_databases) == {}
 
 
+def test_the_bucket_that_is_written_to_is_the_one_that_is_made() -> None:
+    assert problems(inventory.lost_buckets) == {}
+
+
 def test_mlflow_has_its_migration_its_database_from_a_secret_and_a_bucket() -> None:
     assert problems(inventory.bad_tracker) == {}
 

@@ -16,6 +16,10 @@ def test_our_own_metrics_are_summed_by_labels_that_they_have() -> None:
     assert problems(metrics.unlabelled) == {}
 
 
+def test_metrics_are_chosen_by_labels_that_they_have() -> None:
+    assert problems(metrics.unchosen) == {}
+
+
 def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
     assert problems(metrics.unexplained) == {}
 

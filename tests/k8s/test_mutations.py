@@ -482,6 +482,21 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         put("RayService", "spec.serveConfigV2", lambda text: text.replace("max_batch_size", "batch_size")),
         "RayService",
     ),
+    "a key of a vault's Secret that is misspelt": (
+        references.unlike_keys,
+        put("ExternalSecret raymill-store", "spec.data[0].secretKey", "AWS_ACCESS_KEY"),
+        "ExternalSecret raymill-store",
+    ),
+    "a bucket that is misspelt": (
+        inventory.lost_buckets,
+        put("ConfigMap mlflow", "data.MLFLOW_ARTIFACTS_DESTINATION", "s3://raymil/mlflow"),
+        "overlays/local",
+    ),
+    "a region under a name that nobody reads": (
+        environment.unread,
+        rename("ConfigMap raymill-store", "data", "AWS_DEFAULT_REGION", "AWS_DEFAULT_REGON"),
+        "overlays/cpu",
+    ),
     "a head without HAProxy": (
         endpoints.unsettled,
         drop("RayService", f"{ENDPOINTS_HEAD}.env[name=RAY_SERVE_ENABLE_HA_PROXY]"),
@@ -536,6 +551,16 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
     ),
     "an open listener": (inventory.public, put("Gateway", "spec.listeners[0].protocol", "HTTP"), "Gateway"),
     "a route to nowhere": (gateways.dead_ends, drop("HTTPRoute", "spec.rules[0].backendRefs"), "HTTPRoute"),
+    "a route whose path is no endpoint's": (
+        gateways.dead_ends,
+        put("HTTPRoute", "spec.rules[0].matches[0].path.value", "/v1/flights-delay"),
+        "HTTPRoute",
+    ),
+    "an issuer that is misspelt": (
+        gateways.dead_ends,
+        put("Certificate raymill-endpoints", "spec.issuerRef.kind", "ClusterIssue"),
+        "Gateway",
+    ),
     "a Gateway among the models": (
         gateways.refused_proxies,
         put("Gateway", "metadata.namespace", "raymill"),
@@ -624,6 +649,21 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
     "a sum of an endpoint's metric by a label of jobs": (
         metrics.unlabelled,
         put("PrometheusRule", "spec.groups", plus(alert_for("sum by (spec) (ray_raymill_endpoint_rows_total) > 0"))),
+        "PrometheusRule",
+    ),
+    "an alert for a metric of KubeRay's that is misspelt": (
+        metrics.unexported,
+        put("PrometheusRule", "spec.groups", plus(alert_for("kuberay_job_deployment_state == 1"))),
+        "PrometheusRule",
+    ),
+    "an alert that chooses by a label that there isn't": (
+        metrics.unchosen,
+        put("PrometheusRule", "spec.groups", plus(alert_for('kuberay_job_deployment_status{deployment="Failed"} > 0'))),
+        "PrometheusRule",
+    ),
+    "an alert that chooses ours by a label that there isn't": (
+        metrics.unchosen,
+        put("PrometheusRule", "spec.groups", plus(alert_for('ray_raymill_jobs_total{status="failed"} > 0'))),
         "PrometheusRule",
     ),
     "an alert that says nothing": (

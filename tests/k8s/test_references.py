@@ -34,6 +34,12 @@ def test_every_key_that_is_asked_for_is_there() -> None:
     assert problems(references.missing_keys) == {}
 
 
+def test_every_secret_that_is_made_has_the_keys_that_the_readme_gives_it() -> None:
+    told = references.keys_made_by_the_user()
+    assert set(told) == {"mlflow-database", "raymill-store", "redis"}
+    assert problems(references.unlike_keys) == {}
+
+
 def test_every_mount_has_a_volume_and_every_volume_a_mount() -> None:
     assert problems(references.unmounted) == {}
 

@@ -10,7 +10,7 @@ from cluster.exposure import require_guard_in_kubernetes
 from cluster.grammar import SUBMITTED
 from cluster.preflight import require_remote
 from raymill.spec_text import load_spec
-from tests.k8s import builds, commands, environment, versions
+from tests.k8s import builds, commands, crds, environment, versions
 from tests.k8s.builds import problems
 from tests.repo.house import ROOT
 
@@ -77,6 +77,13 @@ def test_the_readme_names_no_other_version_of_the_image_or_of_python() -> None:
     text = commands.readme()
     assert set(re.findall(r"\braymill:(\d[\w.]*\w)", text)) <= {versions.project()}
     assert set(re.findall(r"\bpython(3\.\d+)\b", text)) == {versions.python_of_image()}
+
+
+def test_the_readme_and_the_tests_mean_one_version_of_the_operator() -> None:
+    text = commands.readme()
+    installed = re.findall(r"kuberay-operator --version (\S+)", text)
+    assert {*installed, *re.findall(r"ray-operator/config/crd\?ref=v([\d.]+)", text + crds.INSTALL)} == {"1.7.0"}
+    assert "kuberay-operator` | 1.7 |" in text
 
 
 def test_the_readme_tells_of_every_overlay_and_component() -> None:
