@@ -214,6 +214,7 @@ def _configuration() -> Any:
     """Where the cluster is and who the user is: in a pod its own account, else the current context."""
     package = _package()
     configuration = package.client.Configuration()
+    configuration.retries = False  # `_patient` repeats; urllib3 would log each of its own
     try:
         if _OWN_NAMESPACE.exists():
             package.config.load_incluster_config(client_configuration=configuration)

@@ -58,4 +58,9 @@ def _one(objects: Sequence[Mapping[str, Any]], kind: str, name: str, place: str)
             f"{place} has no {kind} {name}, of which jobs are made.",
             "Let the overlay be one of k8s/base, as k8s/README.md says.",
         )
+    if len(found) > 1:
+        raise ResourceError(
+            f"{place} has {len(found)} of {kind} {name}, and jobs are made of one.",
+            "Take the others out, or call them otherwise.",
+        )
     return found[0]

@@ -124,11 +124,14 @@ def test_a_server_that_is_overloaded_is_asked_again_for_a_while(api: KubernetesA
         api.apply(MAP)
 
 
-def test_a_server_that_is_gone_is_the_machines_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_gone_is_the_machines_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     nobody = connected(ApiServer(port=free_port()), tmp_path, monkeypatch)
     with pytest.raises(MachineError, match=r"doesn't answer: .*refused") as caught:
         nobody.get("Pod", "p")
     assert "goes on" in caught.value.fix
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(("cut", "lines"), [(False, ["one", "twé", "end"]), (True, ["one", "twé"])])

@@ -30,6 +30,12 @@ def test_a_folder_becomes_the_template_and_the_settings(tmp_path: Path) -> None:
     assert [group.name for group in built.template.groups] == ["cpu"]
 
 
+def test_which_of_two_namespaces_is_meant_is_not_guessed() -> None:
+    other = cluster() | {"metadata": {"name": "raymill", "namespace": "other"}}
+    with pytest.raises(ResourceError, match="here has 2 of RayCluster raymill, and jobs are made of one"):
+        Overlay.of([cluster(), other, settings_map()], "here")
+
+
 @needs_kubectl
 def test_a_folder_that_cannot_be_built_is_named(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match=f"The overlay {tmp_path}/absent can't be built") as caught:
