@@ -108,6 +108,7 @@ REMEDIES = (
     '`num-cpus: "0"`',
     "`autoscalerOptions: {version: v2}`",
     "no `replicas`",
+    "`--force-conflicts`",
     "--server-side",
     "--validate=strict",
     "nameref.yaml",
