@@ -47,19 +47,20 @@ def storeless(build: Build) -> list[str]:
 
 
 def missing_keys(build: Build) -> list[str]:
-    """Keys of a ConfigMap that a pod asks for and that it hasn't."""
-    have = {
-        (e["kind"], e["metadata"]["name"]): {**(e.get("data") or {}), **(e.get("stringData") or {})}
+    """Keys of a ConfigMap or a Secret that an object asks for and that it hasn't."""
+    have = {("Secret", name): keys for name, keys in keys_made_by_the_user().items()} | {
+        (e["kind"], e["metadata"]["name"]): {*(e.get("data") or {}), *(e.get("stringData") or {})}
         for e in build.there
+        if e["kind"] in ("ConfigMap", "Secret")
     }
     problems = []
-    for pod in pods(build.objects):
-        for _, value in walk(pod.spec):
+    for each in build.objects:
+        for _, value in walk(each):
             for word in ("configMapKeyRef", "secretKeyRef"):
                 asked = value.get(word) if isinstance(value, dict) else None
                 content = have.get((_KINDS[word], asked["name"])) if asked else None
                 if asked and content is not None and asked["key"] not in content and not asked.get("optional"):
-                    problems.append(f"{pod.where}: {_KINDS[word]} {asked['name']} has no key {asked['key']}")
+                    problems.append(f"{label(each)}: {_KINDS[word]} {asked['name']} has no key {asked['key']}")
     return problems
 
 

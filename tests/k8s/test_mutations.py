@@ -482,6 +482,16 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         put("RayService", "spec.serveConfigV2", lambda text: text.replace("max_batch_size", "batch_size")),
         "RayService",
     ),
+    "a key of Redis's password that is misspelt": (
+        references.missing_keys,
+        put(CLUSTER, "spec.gcsFaultToleranceOptions.redisPassword.valueFrom.secretKeyRef.key", "pasword"),
+        "overlays/cpu",
+    ),
+    "a key of the database's address that is misspelt": (
+        references.missing_keys,
+        put(MLFLOW, f"{POD}.containers[0].env[0].valueFrom.secretKeyRef.key", "url"),
+        "overlays/cpu",
+    ),
     "a key of a vault's Secret that is misspelt": (
         references.unlike_keys,
         put("ExternalSecret raymill-store", "spec.data[0].secretKey", "AWS_ACCESS_KEY"),
