@@ -43,9 +43,11 @@ def submit(arguments: argparse.Namespace, console: Console, output: Output) -> d
     if _serves(arguments):
         require_guard_in_kubernetes(spec.serve)
     api = KubernetesApi.connect()
+    jobs = RayJobs(api, console.say)
+    if not jobs.answers():  # or two minutes might pass without a word
+        console.say("waiting for Kubernetes, which doesn't answer")
     if arguments.command == "undeploy":
         return _undeploy(spec, api, console)
-    jobs = RayJobs(api, console.say)
     if _releases(arguments):
         require_releasable(spec, jobs)
     overlay = jobs.overlay()

@@ -470,8 +470,9 @@ def test_a_path_of_this_machine_is_refused_before_there_is_a_job(
 
 def test_an_api_server_that_is_away_is_the_machines_fault(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
     fake.away = True
-    code, report, _ = run("train")
+    code, report, said = run("train")
     assert (code, report["error"]["fix"]) == (3, "Check the way there.")
+    assert "waiting for Kubernetes, which doesn't answer" in said
 
 
 def test_logs_list_explain_and_cancel_know_the_same_jobs(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
