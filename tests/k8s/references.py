@@ -113,6 +113,16 @@ def unmounted(build: Build) -> list[str]:
     return problems
 
 
+def foreign_spreads(build: Build) -> list[str]:
+    """Pods that are spread by a selector which doesn't choose them, and so aren't spread."""
+    problems = []
+    for pod in pods(build.objects):
+        for spread in pod.spec.get("topologySpreadConstraints") or ():
+            if not selects(spread.get("labelSelector") or {"matchLabels": {"": ""}}, pod.labels):
+                problems.append(f"{pod.where}: it is spread by the labels of others, {spread.get('labelSelector')}")
+    return problems
+
+
 def lonely_selectors(build: Build) -> list[str]:
     """Services, budgets, monitors and workloads that select no pod, or all, or not their own."""
     found = pods(build.there)

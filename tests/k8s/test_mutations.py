@@ -272,6 +272,15 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         drop("RayService", f"{ENDPOINTS_WORKERS}.topologySpreadConstraints"),
         "RayService",
     ),
+    "an endpoint that is spread by the labels of others": (
+        references.foreign_spreads,
+        put(
+            "RayService",
+            f"{ENDPOINTS_WORKERS}.topologySpreadConstraints[1].labelSelector.matchLabels[ray.io/node-type]",
+            "workers",
+        ),
+        "RayService",
+    ),
     "an endpoint whose port is nowhere": (
         endpoints.bad_endpoints,
         drop("RayService", f"{ENDPOINTS_WORKERS}.containers[0].ports[name=serve]"),

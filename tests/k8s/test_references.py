@@ -89,3 +89,7 @@ def test_every_container_fits_into_the_limits_of_the_namespace() -> None:
 
 def test_the_settings_of_jobs_are_those_that_are_read() -> None:
     assert problems(settings.bad_settings) == {}
+
+
+def test_every_pod_is_spread_among_its_like() -> None:
+    assert problems(references.foreign_spreads) == {}
