@@ -19,11 +19,11 @@ from cluster.ending import as_ours
 from cluster.grammar import KUBERNETES, SUBMITTED, again, parse
 from cluster.here import STEPS
 from cluster.noise import WithoutRemarks
-from cluster.output import Output
+from cluster.output import Output, settle
 from cluster.remote import EndedElsewhere
 from cluster.stopping import sigterm_as_ctrl_c
 from raymill.console import Console
-from raymill.errors import InternalError, RaymillError, TrackerError
+from raymill.errors import InternalError, MachineError, RaymillError, TrackerError
 from raymill.loggable import without_userinfo
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
@@ -38,7 +38,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0, or the code of the owner of what went wrong."""
     arguments = parse(argv)
     _make_importable(str(Path.cwd()))
-    console, output = Console(), Output(sys.stdout, arguments.command, arguments.json)
+    console = Console()
+    output = Output(sys.stdout, arguments.command, arguments.json, console)
     with contextlib.redirect_stdout(sys.stderr if arguments.debug else WithoutRemarks(sys.stderr)):
         try:
             with sigterm_as_ctrl_c(), console.showing(_LOGGER):
@@ -48,7 +49,10 @@ def main(argv: list[str] | None = None) -> int:
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the last frame: all is ours to explain
             report, code = _explain(as_ours(error), arguments, console)
     output.report(report, code)
-    return code
+    printed = output.end()
+    settle(console.stream)
+    # Of a job the store has what was to be printed; of any other command nothing is left.
+    return code if printed or code or arguments.command in SUBMITTED else MachineError.exit_code
 
 
 def _make_importable(folder: str) -> None:
