@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import shlex
 import sys
@@ -37,6 +38,7 @@ Command = Callable[[argparse.Namespace, Console, Output], dict[str, Any]]
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0, or the code of the owner of what went wrong."""
     arguments = parse(argv)
+    logging.raiseExceptions = arguments.debug  # a traceback for each line that Ray can't log, as on a full disk
     _make_importable(str(Path.cwd()))
     console = Console()
     output = Output(sys.stdout, arguments.command, arguments.json, console)

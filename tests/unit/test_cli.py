@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -269,6 +271,22 @@ def test_a_report_shows_no_password() -> None:
     shown = io.StringIO()
     Output(shown, "train", True, Console(io.StringIO())).report({"model": {"uri": "s3://KEY:SEC/RET@bucket/a"}})
     assert json.loads(shown.getvalue())["model"]["uri"] == "s3://bucket/a"
+
+
+@pytest.mark.parametrize("options", [[], ["--debug"]])
+def test_a_log_on_a_full_disk_is_no_traceback(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    logger = logging.Logger("ray")
+    logger.addHandler(logging.StreamHandler(Full()))
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    monkeypatch.setattr("cluster.cli._command", lambda arguments: lambda *_: logger.error("a line") or {})
+    assert main(["train", "spec.yaml", *options]) == 0
+    assert ("Logging error" in capsys.readouterr().err) is bool(options)
 
 
 @pytest.mark.parametrize(("job", "code"), [("train", 0), ("status", 3)])
