@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from raymill.errors import SpecError, StoreError, StoreRefused
-from raymill.s3_service import service
+from raymill.s3_service import CHECK_ANSWERS_WITHIN_S, service
 from raymill.s3_uri import SCHEME, parts_of
 
 _DELETES_AT_ONCE = 1000  # S3's own bound
@@ -179,7 +179,8 @@ class Bucket:
         endpoint = service().endpoint
         if isinstance(error, Unanswered):
             fix = "Start it, or correct AWS_ENDPOINT_URL; then type the command again."
-            return StoreError(f"{self.uri}: the S3 service at {endpoint} doesn't answer: {error}.", fix)
+            late = f"the S3 service at {endpoint} doesn't answer within {CHECK_ANSWERS_WITHIN_S} s: {error}."
+            return StoreError(f"{self.uri}: {late}", fix)
         if isinstance(error, FileNotFoundError):
             fix = "Correct its name, or make it; then type the command again."
             return StoreError(f"There is no bucket {self.uri} at {endpoint}.", fix)
