@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 from cluster.stopping import is_asked_to_stop
 from raymill.console import FULL
 from raymill.errors import InternalError, Interrupted, MachineError, RaymillError
@@ -20,7 +22,7 @@ def as_ours(error: BaseException) -> RaymillError:
         return _caused(
             error,
             MachineError(
-                f"A disk of this machine is full: {error.filename or error.strerror}.",
+                f"A disk of {platform.node()} is full: {error.filename or error.strerror}.",
                 "Make room there; the same command continues from what is in the store.",
             ),
         )

@@ -32,8 +32,10 @@ SUBMITTED_BY = "RAYMILL_VERSION"  # of the raymill that has handed the job over
 _ENDS_WITHIN_S = 120  # with a checkpoint; Ray kills a job that is stopped after 3 s by default
 _POLL_S = 1.0
 _REPORT = '{"job": '
-# Ray's lines about the job, and advice to type a command in the folder that the job ran in.
-_NOT_FOR_HERE = re.compile(r".*\tINFO job_manager\.py:\d+ -- |Running entrypoint for job |next: ")
+# Ray's lines about the job and about its own logs on a full disk, and advice to type a command where the job ran.
+_NOT_FOR_HERE = re.compile(
+    r".*\tINFO job_manager\.py:\d+ -- |Running entrypoint for job |\[\*\*\* LOG ERROR #\d+ \*\*\*\] |next: "
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -183,7 +183,7 @@ class TrackedRun:
     def log_bytes(self, path: str, data: bytes) -> None:
         """Stores a file with the run, under a relative path with forward slashes."""
         folder, _, name = path.rpartition("/")
-        with temporary_folder() as scratch:
+        with _translated(self._uri, f"store {path}"), temporary_folder() as scratch:  # on a disk that may be full
             local = scratch / name
             local.write_bytes(data)
             self._ask(f"store {path}", lambda: self._client.log_artifact(self.id, str(local), folder or None))

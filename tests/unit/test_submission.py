@@ -56,7 +56,8 @@ def test_the_module_that_the_spec_names_travels_along(tmp_path: Path, monkeypatc
 class Talking(JobsApi):
     """A cluster whose one job prints a part more each time that it is looked at, then ends."""
 
-    parts = ("one\ntw", "one\ntwo\n", 'one\ntwo\n{"job": "run"}\nlast')
+    rays = "[*** LOG ERROR #0001 ***] [2026-11-26 20:16:43] [ray_log_sink] Failed flush to file /tmp/ray/x.log\n"
+    parts = ("one\ntw", f"one\ntwo\n{rays}", f'one\ntwo\n{rays}{{"job": "run"}}\nlast')
     looks = 0
 
     def job(self, id: str) -> Job:
