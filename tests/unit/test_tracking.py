@@ -91,7 +91,7 @@ def test_a_file_for_which_the_disk_has_no_room_is_one_that_could_not_be_sent(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("raymill.tracking.temporary_folder", full)
-    with pytest.raises(TrackerError, match="could not store plots/roc.png: .*No space left"):
+    with pytest.raises(TrackerError, match=r"could not store plots/roc\.png: .*No space left"):
         run.log_bytes("plots/roc.png", b"png")
 
 
