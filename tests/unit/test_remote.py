@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from cluster.jobs_api import Job, JobsApi
-from cluster.remote import EndedElsewhere, watch
+from cluster.remote import EndedElsewhere, _ending, watch
 from cluster.submission import Submission
 from raymill.console import Console
-from raymill.errors import MachineError, ResourceError
+from raymill.errors import Interrupted, MachineError, ResourceError
 from raymill.job_record import JobRecord, read, utc
 from raymill.store import Store
 from tests.recipes import spec_of
@@ -58,3 +59,14 @@ def test_the_error_of_a_job_whose_log_was_cut_short_is_read_from_the_store(tmp_p
         watch(Submission(api=Mute("http://h"), id=ID), spec, "train", Console(shown))
     assert caught.value.report == {"error": error} and caught.value.code == 3
     assert shown.getvalue() == "error: A worker process died.\nSee the node.\n"
+
+
+def test_a_cancelled_job_that_has_said_so_is_no_second_error() -> None:
+    report = {"error": {"what": "Stopped at once.", "fix": "The same command continues."}}
+    job = replace(Mute("http://h").job(ID), status="STOPPED", exit_code=None)
+    with pytest.raises(EndedElsewhere) as caught:
+        _ending(job, json.dumps(report))
+    assert (caught.value.report, caught.value.code) == (report, 130)
+    for silent in ("", json.dumps({"status": "succeeded"})):
+        with pytest.raises(Interrupted, match="was cancelled"):
+            _ending(job, silent)
