@@ -59,7 +59,7 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
     api, store, seen = submission.api, Store(spec.store).at_once(), _Seen()
     try:
         with console.heard_by(seen):
-            report = submission.follow(console) or _kept_report(store, submission.id, console)
+            report = _whole(submission.follow(console)) or _kept_report(store, submission.id, console)
         job = submission.job()
         with contextlib.suppress(RaymillError):  # no way from here to the store; the cluster knows it all
             salvage(store, job, api.log(job.id), api.address)
@@ -72,6 +72,15 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
     if job.status == _CANCELLED and report:
         console.say(f"{job.id} was cancelled")
     return _ending(job, report)
+
+
+def _whole(report: str) -> str:
+    """A report as it was shown; nothing where a full disk below the job's log has cut it."""
+    try:
+        json.loads(report)
+    except ValueError:
+        return ""
+    return report
 
 
 def _kept_report(store: Store, id: str, console: Console) -> str:
