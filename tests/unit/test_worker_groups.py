@@ -55,7 +55,7 @@ def test_a_gpu_without_a_group_for_it_says_what_there_is() -> None:
     with pytest.raises(ResourceError) as caught:
         require_room(groups, HEAD, asks_of(spec_in_a_bucket(train={"gpus_per_worker": 1}), "train"), "k8s/overlays/cpu")
     assert caught.value.what == (
-        "One training worker asks for 1 GPUs, and k8s/overlays/cpu has no worker group gpu, "
+        "One training worker asks for 1 GPU, and k8s/overlays/cpu has no worker group gpu, "
         "only cpu with 4 CPUs a pod, up to 8 pods."
     )
     assert "k8s/components/gpu" in caught.value.fix
