@@ -80,7 +80,7 @@ def test_a_node_that_may_come_counts_as_one_that_is_here() -> None:
     assert not growing.holds(8, 2) and growing.holds(0.5, 1)
     growing.require(8, 2, count=4)
     growing.require(1, 1, count=9)
-    with pytest.raises(ResourceError, match=r"room for 0 of them .* together, and for 4 more with all that the autoscaler may add\."):
+    with pytest.raises(ResourceError, match=r"room for 0 of them .*, and for 4 more with all that the autoscaler may"):
         growing.require(8, 2, count=5)
     with pytest.raises(ResourceError, match=r"1 GPU; the largest that the autoscaler may add has 8 CPUs and 2 GPUs"):
         growing.require(1, 4)
@@ -91,7 +91,7 @@ def test_nodes_that_came_already_are_not_counted_again() -> None:
     grown = Capacity(nodes=[*NODES, {"CPU": 8.0, "GPU": 2.0}], types=(GPU_TYPE,))
     assert grown.may_add("GPU") == 6
     grown.require(8, 2, count=4)
-    with pytest.raises(ResourceError, match="room for 1 of them .* and for 3 more"):
+    with pytest.raises(ResourceError, match=r"room for 1 of them .* and for 3 more"):
         grown.require(8, 2, count=5)
 
 
