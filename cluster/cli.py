@@ -64,12 +64,11 @@ def _make_importable(folder: str) -> None:
 
 
 def _status(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    from cluster.endpoint_record import find
+    from cluster.endpoint_standing import standing_of
     from raymill.standing import Standing
-    from raymill.store import Store
 
     spec = _load(arguments)
-    standing = Standing.of(spec, answers=find(Store(spec.store), spec.name) is not None)
+    standing = Standing.of(spec, standing_of(spec, arguments.on))
     if not arguments.json:
         output.text(without_userinfo("".join(f"{line}\n" for line in standing.lines())))
     return standing.to_json()

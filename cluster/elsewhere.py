@@ -1,16 +1,26 @@
-"""Where `--on` points: a cluster's Jobs API at an address, or Kubernetes. Both know jobs by their ids."""
+"""Where `--on` points: a cluster's Jobs API at an address, or Kubernetes. Both know jobs by their ids.
+
+Only Kubernetes says where its store is.
+"""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import contextlib
+from typing import TYPE_CHECKING, TypeAlias
 
 from cluster.grammar import KUBERNETES
 from cluster.jobs_api import JobsApi
 from cluster.kubernetes_api import KubernetesApi
 from cluster.ray_job_submission import RayJobSubmission
 from cluster.ray_jobs import RayJobs
+from cluster.store_place import StorePlace
 from cluster.submission import Submission
 from raymill.console import Console
+from raymill.errors import ResourceError
+from raymill.spec import Spec
+
+if TYPE_CHECKING:
+    from raymill.store import Store
 
 Elsewhere: TypeAlias = JobsApi | RayJobs
 
@@ -23,3 +33,24 @@ def elsewhere(address: str, console: Console) -> Elsewhere:
 def submission_of(api: Elsewhere, id: str) -> Submission:
     """A job that was handed over there, to be followed."""
     return RayJobSubmission(api=api, id=id) if isinstance(api, RayJobs) else Submission(api=api, id=id)
+
+
+def require_store_here(spec: Spec, api: Elsewhere) -> None:
+    """Raises ResourceError where this machine means another store by the spec's URI than the cluster does."""
+    if isinstance(api, RayJobs):
+        _place(api).require(spec.store, api.api.namespace)
+
+
+def store_here(spec: Spec, api: Elsewhere) -> Store | None:
+    """The spec's store, not to be waited for; None where this machine means another one by its URI."""
+    from raymill.store import Store
+
+    reached = not isinstance(api, RayJobs) or _place(api).has(spec.store)
+    return Store(spec.store).at_once() if reached else None
+
+
+def _place(api: RayJobs) -> StorePlace:
+    """Where the cluster's store is; for somebody who may not know that, where this machine looks."""
+    with contextlib.suppress(ResourceError):
+        return api.store_place()
+    return StorePlace.of(None)

@@ -45,7 +45,7 @@ def served(spec: Spec, api: KubernetesApi) -> Served:
             f"There is no endpoint {endpoint_name(spec.name)} in the namespace {api.namespace}.",
             "Type `raymill deploy SPEC --on k8s` first.",
         )
-    arguments = _arguments(found, spec.name)
+    arguments = arguments_of(found, spec.name)
     store = Store(spec.store).uri
     if arguments["store_uri"] != store:
         raise ResourceError(
@@ -75,9 +75,10 @@ def release_champion(
     return follow(spec, console, _deploys(api, overlay)) if arguments.auto else begun
 
 
-def require_releasable(spec: Spec, api: KubernetesApi) -> None:
+def require_releasable(spec: Spec, jobs: RayJobs) -> None:
     """Raises what would keep a release from being begun or ended here, where what is wanted of it is written."""
-    served(spec, api)
+    served(spec, jobs.api)
+    jobs.store_place().require(spec.store, jobs.api.namespace)
     require_reached(Store(spec.store), None)
 
 
@@ -87,8 +88,9 @@ def promote_candidate(arguments: argparse.Namespace, console: Console, output: O
     require_remote(spec, _PLACE, {})
     require_guard_in_kubernetes(spec.serve)
     api = KubernetesApi.connect()
-    overlay = RayJobs(api, console.say).overlay()
-    require_releasable(spec, api)
+    jobs = RayJobs(api, console.say)
+    overlay = jobs.overlay()
+    require_releasable(spec, jobs)
     return {"endpoint": promote(spec, console, deploy=_deploys(api, overlay))}
 
 
@@ -96,7 +98,7 @@ def _deploys(api: KubernetesApi, overlay: Overlay) -> Deploy:
     return lambda spec, model, console: serve_model(spec, model, api, overlay, console)
 
 
-def _arguments(service: Mapping[str, Any], name: str) -> dict[str, Any]:
+def arguments_of(service: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Arguments of its application, as `serving.app` takes them; raises ResourceError where it is none of raymill's."""
     try:
         [application] = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from cluster.ray_template import CLUSTER
 
@@ -11,6 +12,8 @@ SPEC = "raymill/spec"  # labels
 COMMAND = "raymill/command"
 COMPONENT = "app.kubernetes.io/component"
 JOB_ID = "raymill/job-id"  # an annotation: ids are longer than labels may be
+_DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_MOST_CLUSTER = 53
 _MOST_JOB = 47  # of a RayJob, whose cluster's name is six longer; Kubernetes takes 63
 _MOST_ENDPOINT = 40  # of a RayService: KubeRay cuts the name of its service at 50, and that ends in `-serve-svc`
 _MOST_SCHEDULE = 52  # of a CronJob
@@ -24,6 +27,11 @@ def labels(component: str, spec_name: str) -> dict[str, str]:
         COMPONENT: component,
         SPEC: spec_name,
     }
+
+
+def is_cluster_name(text: str) -> bool:
+    """Whether KubeRay takes it for a RayCluster."""
+    return len(text) <= _MOST_CLUSTER and _DNS_LABEL.fullmatch(text) is not None
 
 
 def job_name(id: str) -> str:
@@ -47,6 +55,11 @@ def service_name(spec_name: str) -> str:
 def grpc_service_name(spec_name: str) -> str:
     """The Service by which gRPC reaches an endpoint."""
     return f"{endpoint_name(spec_name)}-grpc"
+
+
+def budget_name(spec_name: str) -> str:
+    """The PodDisruptionBudget of an endpoint; no name of those in k8s/base ends so."""
+    return f"{endpoint_name(spec_name)}-endpoint"
 
 
 def tokens_name(spec_name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,12 +45,11 @@ def submit(arguments: argparse.Namespace, console: Console, output: Output) -> d
     api = KubernetesApi.connect()
     if arguments.command == "undeploy":
         return _undeploy(spec, api, console)
-    if _releases(arguments):
-        require_releasable(spec, api)
     jobs = RayJobs(api, console.say)
+    if _releases(arguments):
+        require_releasable(spec, jobs)
     overlay = jobs.overlay()
-    for uri in written(spec, arguments):
-        require_store(uri, console)
+    _ask_stores(written(spec, arguments), jobs, console)
     report = _run(spec, arguments, jobs, overlay, console)
     if not _serves(arguments):
         return report
@@ -58,6 +58,16 @@ def submit(arguments: argparse.Namespace, console: Console, output: Output) -> d
         release = release_champion(spec, champion, arguments, api, overlay, console)
         return report | {"job": arguments.command, "release": release.model_dump(mode="json")}
     return report | {"job": arguments.command, "endpoint": _endpoint(spec, champion, api, overlay, console)}
+
+
+def _ask_stores(uris: Iterable[str], jobs: RayJobs, console: Console) -> None:
+    """Refuses what can't be written, as far as this machine can know: at another service it would ask for another."""
+    place = jobs.store_place()
+    for uri in uris:
+        if place.has(uri):
+            require_store(uri, console)
+        else:
+            console.say(f"{place.difference(uri)}, so that the job is the first to ask there")
 
 
 def _releases(arguments: argparse.Namespace) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from cluster.endpoint_arguments import ServedModel
 from cluster.grpc_service import GRPC_PORT
 from cluster.kubernetes_api import KubernetesApi
-from cluster.object_names import endpoint_name, grpc_service_name, service_name
+from cluster.object_names import budget_name, endpoint_name, grpc_service_name, service_name
 from cluster.overlay import Overlay
 from cluster.owned import owned
 from cluster.pod_status import in_the_way_of
@@ -79,7 +79,8 @@ def take_down(spec: Spec, api: KubernetesApi) -> None:
     if api.get("RayService", name) is None:
         raise ResourceError(f"There is no endpoint {name} in the namespace {api.namespace}.", "There is nothing to do.")
     api.delete("RayService", name)
-    _remove_grpc(spec, api)
+    _remove("Service", grpc_service_name(spec.name), api)
+    _remove("PodDisruptionBudget", budget_name(spec.name), api)
 
 
 def serve(
@@ -116,15 +117,15 @@ def _applied(spec: Spec, objects: Sequence[Mapping[str, Any]], api: KubernetesAp
     made = api.apply(service)
     for each in beside:
         api.apply(owned(each, by=made))
-    if not beside:
-        _remove_grpc(spec, api)
+    if spec.serve.grpc_port is None:
+        _remove("Service", grpc_service_name(spec.name), api)
     return made
 
 
-def _remove_grpc(spec: Spec, api: KubernetesApi) -> None:
-    """Removes the Service that an earlier deploy has made for gRPC, or that was rendered; absent is fine."""
-    with contextlib.suppress(ResourceError):  # who may not remove Services could not make one
-        api.delete("Service", grpc_service_name(spec.name))
+def _remove(kind: str, name: str, api: KubernetesApi) -> None:
+    """Removes what an earlier deploy has made beside an endpoint, or what was rendered; absent is fine."""
+    with contextlib.suppress(ResourceError):  # who may not remove it could not make it
+        api.delete(kind, name)
 
 
 def _pods(service: Mapping[str, Any], api: KubernetesApi) -> list[dict[str, Any]]:

@@ -21,6 +21,8 @@ from cluster.pod_status import has_started
 from cluster.ray_job import JobOrder, job_objects
 from cluster.ray_job_status import cluster_of, job_of, newest_submitter, quota_of, what_it_waits_for
 from cluster.ray_template import CLUSTER
+from cluster.store_place import CONFIG_MAP as STORE
+from cluster.store_place import StorePlace
 from cluster.submitter_log import lines_of_the_job
 from raymill.errors import MachineError, RaymillError, ResourceError
 
@@ -56,6 +58,10 @@ class RayJobs:
         found = (self.api.get("RayCluster", CLUSTER), self.api.get("ConfigMap", CONFIG_MAP))
         objects = [dict(o) | {"kind": k} for o, k in zip(found, ("RayCluster", "ConfigMap"), strict=True) if o]
         return Overlay.of(objects, f"the namespace {self.api.namespace}")
+
+    def store_place(self) -> StorePlace:
+        """Where the pods here look for the store, and where this machine does."""
+        return StorePlace.of(self.api.get("ConfigMap", STORE))
 
     def submit(self, order: JobOrder, overlay: Overlay) -> None:
         """Applies a job; its files go with it, and so do old jobs of its name that have ended."""
@@ -121,7 +127,14 @@ class RayJobs:
                 return
             except ResourceError as error:
                 self.say(f"{error.what} So the RayJob is deleted, which asks its driver to end, too.")
-        self.api.delete("RayJob", ray_job["metadata"]["name"])
+        self._delete(ray_job)
+
+    def _delete(self, ray_job: dict[str, Any]) -> None:
+        """A RayJob, and its files: those of a job that was printed and applied by hand have no owner."""
+        name = ray_job["metadata"]["name"]
+        self.api.delete("RayJob", name)
+        with contextlib.suppress(RaymillError):
+            self.api.delete("ConfigMap", name)
 
     def _head_of(self, ray_job: dict[str, Any]) -> dict[str, Any] | None:
         """The pod in which a driver runs."""
@@ -154,4 +167,4 @@ class RayJobs:
         ended = [o for o in self._made(f"{PART_OF},{SPEC}={name}") if job_of(o).has_ended]
         for ray_job in ended[:-_KEPT]:
             with contextlib.suppress(RaymillError):  # another time will do
-                self.api.delete("RayJob", ray_job["metadata"]["name"])
+                self._delete(ray_job)

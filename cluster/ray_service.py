@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from cluster.disruption_budget import disruption_budget
 from cluster.endpoint_arguments import APPLICATION, ServedModel, endpoint_arguments
 from cluster.exposure import require_guard_in_kubernetes
 from cluster.grpc_service import GRPC_PORT, PORT_NAME, grpc_service
@@ -33,8 +34,12 @@ _TOKENS_FOLDER, _TOKENS_KEY = "/etc/raymill/tokens", "tokens"
 def endpoint_objects(
     spec: Spec, model: ServedModel, template: RayTemplate, gateway_class: str = ""
 ) -> list[dict[str, Any]]:
-    """The RayService, and where the spec asks for gRPC the Service that leads there. Raises what `ray_service` does."""
-    beside = [grpc_service(spec.name, template.namespace)] if _speaks_grpc(spec) else []
+    """The RayService, its budget, and where the spec asks for gRPC the Service that leads there.
+
+    Raises what `ray_service` raises.
+    """
+    beside = [disruption_budget(spec.name, template.namespace)]
+    beside += [grpc_service(spec.name, template.namespace)] if _speaks_grpc(spec) else []
     return [ray_service(spec, model, template, gateway_class), *beside]
 
 

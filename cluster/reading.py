@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cluster.elsewhere import Elsewhere, elsewhere, submission_of
+from cluster.elsewhere import Elsewhere, elsewhere, require_store_here, store_here, submission_of
 from cluster.jobs_api import Job
 from cluster.output import Output
 from cluster.remote import EndedElsewhere, watch
@@ -49,7 +49,7 @@ def logs(arguments: argparse.Namespace, console: Console, output: Output) -> dic
         _keep_end_of(job, submission.api, spec)
         text, state = submission.api.log(job.id), _state(job)
     else:
-        store, record = _store(spec), _stored(arguments, spec)
+        store, record = _store_for(arguments, spec, console), _stored(arguments, spec)
         path = record.workers_log if arguments.workers else record.driver_log
         if arguments.follow:
             return _follow(store, record, path, console)
@@ -64,7 +64,7 @@ def explain(arguments: argparse.Namespace, console: Console, output: Output) -> 
     spec = load_spec(arguments.spec, arguments.overrides)
     if (job := _on_cluster(arguments, spec, console)) is not None:
         _keep_end_of(job, elsewhere(arguments.on, console), spec)
-    store, record = _store(spec), _stored(arguments, spec)
+    store, record = _store_for(arguments, spec, console), _stored(arguments, spec)
     driver, workers = _text(store, record.driver_log), _text(store, record.workers_log)
     failures = [event["text"] for event in record.events]
     explanation = Explanation(
@@ -135,9 +135,9 @@ def _follows(arguments: argparse.Namespace) -> bool:
 
 def _keep_end_of(job: Job, api: Elsewhere, spec: Spec) -> None:
     """Writes what only the cluster knows into the store, where that can be reached from here."""
-    if job.has_ended:
+    if job.has_ended and (store := store_here(spec, api)) is not None:
         with contextlib.suppress(RaymillError):
-            salvage(_store(spec).at_once(), job, api.log(job.id), api.address)
+            salvage(store, job, api.log(job.id), api.address)
 
 
 def _follow(store: Store, record: JobRecord, path: str, console: Console) -> dict[str, Any]:
@@ -177,6 +177,15 @@ def unseen(shown: str, text: str) -> str:
     overlap = shown[-_OVERLAP_CHARS:]
     at = text.rfind(overlap)
     return text[at + len(overlap) :] if at >= 0 else text
+
+
+def _store_for(arguments: argparse.Namespace, spec: Spec, console: Console) -> Store:
+    """The store. Raises ResourceError where the cluster that `--on` names means another one by its URI."""
+    if arguments.on is not None:
+        api = elsewhere(arguments.on, console)
+        if replace(api, patience_s=_PATIENCE_S).answers():
+            require_store_here(spec, api)
+    return _store(spec)
 
 
 def _store(spec: Spec) -> Store:

@@ -8,7 +8,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cluster.elsewhere import elsewhere
+from cluster.elsewhere import elsewhere, store_here
 from cluster.jobs_api import Job, JobsApi
 from cluster.output import Output
 from cluster.preflight import preflight, require_remote
@@ -54,18 +54,19 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
 
     Where the job could not write its own end into the store, that is done here, if the store can be reached.
     """
-    from raymill.store import Store
-
-    api, store, seen = submission.api, Store(spec.store).at_once(), _Seen()
+    api, seen = submission.api, _Seen()
+    store = store_here(spec, api)
     try:
         with console.heard_by(seen):
             report = _whole(submission.follow(console)) or _kept_report(store, submission.id, console)
         job = submission.job()
         with contextlib.suppress(RaymillError):  # no way from here to the store; the cluster knows it all
-            salvage(store, job, api.log(job.id), api.address)
+            if store is not None:
+                salvage(store, job, api.log(job.id), api.address)
     except (MachineError, ResourceError) as error:
         with contextlib.suppress(RaymillError):  # the same
-            salvage_lost(store, submission.id, spec.name, command, api.address, seen.text.text(), error)
+            if store is not None:
+                salvage_lost(store, submission.id, spec.name, command, api.address, seen.text.text(), error)
         if isinstance(error, MachineError):
             raise
         raise MachineError(error.what, f"{error.fix} The same command continues.") from error  # its address was right
@@ -83,13 +84,13 @@ def _whole(report: str) -> str:
     return report
 
 
-def _kept_report(store: Store, id: str, console: Console) -> str:
+def _kept_report(store: Store | None, id: str, console: Console) -> str:
     """What a job has reported to the store, for where its log is not to be read; nothing where that isn't either.
 
     A log without the report may lack the error's two lines too, so they are said.
     """
     with contextlib.suppress(RaymillError):
-        record = read(store, id, datetime.now(UTC))
+        record = None if store is None else read(store, id, datetime.now(UTC))
         if record is not None and record.ended is not None:
             if record.error is not None:
                 console.say(f"error: {record.error['what']}\n{record.error['fix']}")

@@ -11,6 +11,7 @@ from cluster.cron_job import schedule_objects
 from cluster.endpoint_arguments import ServedModel
 from cluster.exposure import require_guard_in_kubernetes
 from cluster.manifest_text import as_yaml
+from cluster.object_names import is_cluster_name
 from cluster.output import Output
 from cluster.overlay import Overlay
 from cluster.preflight import require_remote
@@ -20,7 +21,7 @@ from cluster.ray_service import endpoint_objects
 from cluster.ray_service import remarks as service_remarks
 from cluster.remote import options, places
 from raymill.console import Console
-from raymill.errors import DataError
+from raymill.errors import DataError, SpecError
 from raymill.job_record import new_id
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
@@ -32,9 +33,18 @@ def render(arguments: argparse.Namespace, console: Console, output: Output) -> d
     """Prints what would be applied, and applies nothing."""
     spec = load_spec(arguments.spec, arguments.overrides)
     require_remote(spec, "the Kubernetes cluster", places(arguments))
+    _require_cluster_name(arguments.cluster)
     overlay = Overlay.build(arguments.overlay)
     output.text(as_yaml(_objects(spec, arguments, overlay, console)))
     return {}
+
+
+def _require_cluster_name(name: str | None) -> None:
+    if name is not None and not is_cluster_name(name):
+        raise SpecError(
+            f"--cluster is {name!r}, and no RayCluster can be called so.",
+            "Name one that `kubectl get rayclusters` shows: up to 53 lower-case letters, digits and hyphens.",
+        )
 
 
 def say_all(remarks: Iterable[str], console: Console) -> None:

@@ -32,6 +32,7 @@ def side_pod(
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
+            "enableServiceLinks": False,  # of each Service they would make seven variables
             **{key: head[key] for key in _OF_THE_POD if key in head},
             "containers": [
                 {

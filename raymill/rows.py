@@ -121,7 +121,8 @@ def _fill(into: np.ndarray, table: pa.Table) -> None:
 def _chunks(column: pa.ChunkedArray) -> Iterable[tuple[int, np.ndarray]]:
     start = 0
     for chunk in column.chunks:
-        yield start, chunk.to_numpy(zero_copy_only=True)
+        cells = chunk.to_numpy(zero_copy_only=False)
+        yield start, cells.astype(np.float32) if cells.dtype == np.bool_ else cells
         start += len(chunk)
 
 

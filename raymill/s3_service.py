@@ -77,13 +77,9 @@ class S3Service:
         return self._session.client("s3", region_name=self._session.region_name or "us-east-1", config=config)
 
     def _region(self, bucket: str) -> str:
-        if self._session.region_name is None and self._is_aws:
+        if self._session.region_name is None and is_of_aws(self.endpoint):
             return _region_of(bucket)
         return str(self._session.region_name or "us-east-1")
-
-    @property
-    def _is_aws(self) -> bool:
-        return (urlsplit(self.endpoint).hostname or "").endswith(_AWS)
 
     def _opened(self, region: str, keys: Any) -> pafs.S3FileSystem:
         scheme, _, host = self.endpoint.rstrip("/").partition("://")
@@ -93,12 +89,29 @@ class S3Service:
             session_token=keys.token,
             region=region,
             scheme=scheme,
-            endpoint_override=None if self._is_aws else host,
+            endpoint_override=None if is_of_aws(self.endpoint) else host,
             connect_timeout=CONNECTS_WITHIN_S,
             request_timeout=ANSWERS_WITHIN_S,
             retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=_TRIES),
             allow_delayed_open=True,  # a small object is one request instead of three
         )
+
+
+def is_of_aws(endpoint: str) -> bool:
+    return (urlsplit(endpoint).hostname or "").endswith(_AWS)
+
+
+def named_endpoint() -> str:
+    """The address that the environment or a profile names, AWS's where neither does; asks nobody, and needs no keys.
+
+    Raises StoreError for settings that boto3 can't use.
+    """
+    import boto3
+
+    with _usable():
+        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+        made = session.client("s3", region_name=session.region_name or "us-east-1")
+    return str(made.meta.endpoint_url)
 
 
 @functools.lru_cache

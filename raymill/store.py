@@ -52,22 +52,36 @@ def encode_json(value: Any) -> bytes:
 
 
 def encode_table(table: pa.Table) -> bytes:
-    """A table as the bytes of a Parquet file; the same table gives the same bytes."""
+    """A table as the bytes of a Parquet file that is read whole, without statistics; the same table, the same bytes."""
     sink = pa.BufferOutputStream()
-    _write_parquet(table, sink)
+    _write_parquet(table, sink, write_statistics=False)
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
 
-def _write_parquet(table: pa.Table, sink: pa.NativeFile) -> None:
+def _write_parquet(table: pa.Table, sink: pa.NativeFile, **options: Any) -> None:
     encoded = [name for name, column in zip(table.column_names, table.columns, strict=True) if _may_repeat(column)]
-    pq.write_table(table, sink, compression="zstd", compression_level=1, use_dictionary=encoded or False)
+    pq.write_table(table, sink, use_dictionary=encoded or False, **_compression(table, encoded), **options)
+
+
+def _compression(table: pa.Table, encoded: list[str]) -> dict[str, Any]:
+    """Zstandard, but not for floats of 32 bits that differ: 8% smaller, they would take three times as long to read.
+
+    Parquet knows a nested column by other names than its own, and a table of such is all compressed.
+    """
+    if any(pa.types.is_nested(field.type) for field in table.schema):
+        return {"compression": "zstd", "compression_level": 1}
+    plain = {field.name for field in table.schema if pa.types.is_float32(field.type)} - set(encoded)
+    return {
+        "compression": {name: "none" if name in plain else "zstd" for name in table.column_names},
+        "compression_level": {name: 1 for name in table.column_names if name not in plain},
+    }
 
 
 def _may_repeat(column: pa.ChunkedArray) -> bool:
     """Whether a dictionary pays: not for numbers of which the first differ, for which it takes five times as long."""
     if not (pa.types.is_integer(column.type) or pa.types.is_float32(column.type) or pa.types.is_float64(column.type)):
-        return True
+        return not pa.types.is_boolean(column.type)
     some = column.slice(0, _PROBED_CELLS)
     return 2 * len(some.unique()) <= len(some)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,9 @@ logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.faults
 _ROW = json.dumps({"row": {"a": 1.5, "b": None, "color": "red"}}).encode()
 _BACK_WITHIN_S = 120.0
+# Half a body takes its place, where it has one, for the 30 s in which the other half may come.
+_BEFORE_THEY_ARE_GIVEN_UP_S = 15
+_MORE_THAN_PLACES = 600
 # Requests before a kill, and after what was killed is back.
 _ENOUGH = 300
 
@@ -128,6 +134,18 @@ def test_a_killed_front_refuses_connections_until_it_is_back(served: Served, nam
     assert load.counts.keys() <= {"answered", "cut", "refused"}
     assert load.counts["cut"] <= load.clients
     _wait(lambda: len(served.processes("ray::KeepingManager")) == len(served.processes("haproxy")) == 1)
+
+
+def test_clients_that_send_half_a_body_take_no_place(served: Served) -> None:
+    half = b"POST /v1/demo/predict HTTP/1.1\r\nhost: x\r\ncontent-length: 400\r\n\r\n{"
+    whole = urllib.request.Request(f"http://127.0.0.1:{served.port}/v1/demo/predict", data=_ROW, method="POST")
+    whole.add_header("Content-Type", "application/json")
+    with contextlib.ExitStack() as clients:
+        for _ in range(_MORE_THAN_PLACES):
+            clients.enter_context(socket.create_connection(("127.0.0.1", served.port))).sendall(half)
+        for _ in range(4):
+            with urllib.request.urlopen(whole, timeout=_BEFORE_THEY_ARE_GIVEN_UP_S) as answer:
+                assert answer.status == 200
 
 
 def test_a_killed_controller_fails_no_request_and_the_next_version_comes(served: Served) -> None:

@@ -115,7 +115,6 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_as_if_undisturbed(tmp_path
     assert_same((scene, report), undisturbed(2))
 
 
-@pytest.mark.long  # as with two workers
 def test_a_killed_driver_continues_when_the_command_is_typed_again(tmp_path: Path, undisturbed: Calm) -> None:
     scene = Scene(folder=tmp_path)
     first = scene.type(*scene.command(workers=1))
@@ -127,6 +126,7 @@ def test_a_killed_driver_continues_when_the_command_is_typed_again(tmp_path: Pat
     assert_same((scene, report), undisturbed(1))
 
 
+@pytest.mark.long  # as with one worker, and as tests/cluster does it
 def test_a_killed_driver_of_two_workers_continues_when_the_command_is_typed_again(
     tmp_path: Path, undisturbed: Calm
 ) -> None:

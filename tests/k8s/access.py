@@ -21,6 +21,7 @@ _RICHES = {"secrets", "serviceaccounts/token", "pods/exec", "pods/attach", "node
 _SECRETIVE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|ACCESS_KEY|API_KEY|PRIVATE_KEY|CREDENTIAL)", re.IGNORECASE)
 _NO_SECRET = re.compile(r"(_PATH|_FILE|_DIR|_NAME|_MODE)$", re.IGNORECASE)
 _IN_AN_ADDRESS = re.compile(r"[a-z][a-z0-9+]*://[^/\s:@]+:(?!\$)[^/\s:@]+@")
+_EXPANDED = re.compile(r"\$\((\w+)\)")
 _BEARS_A_KEY = re.compile(r"(AKIA[0-9A-Z]{16}|-----BEGIN [A-Z ]*PRIVATE KEY-----|\bghp_\w{30,})")
 
 
@@ -55,8 +56,14 @@ def missing_tokens(build: Build) -> list[str]:
     return problems
 
 
-_AUTOSCALER_NEEDS = {("get", "pods"), ("list", "pods"), ("watch", "pods"), ("delete", "pods"), ("patch", "pods")}
-_AUTOSCALER_NEEDS |= {("get", "rayclusters"), ("patch", "rayclusters")}
+# By the version 2 that is installed, ray/autoscaler/v2/instance_manager/cloud_providers/kuberay/cloud_provider.py.
+_AUTOSCALER_NEEDS = {("get", "pods"), ("list", "pods"), ("get", "rayclusters"), ("patch", "rayclusters")}
+
+
+def wider_heads(build: Build) -> list[str]:
+    """What heads may do that their autoscalers don't need."""
+    more = set(_granted(build, HEAD_ACCOUNT)) - _AUTOSCALER_NEEDS
+    return [f"{HEAD_ACCOUNT}: {verb} {what} is not what it should be allowed" for verb, what in sorted(more)]
 
 
 def wild_rights(build: Build) -> list[str]:
@@ -80,15 +87,14 @@ def wider_launcher(build: Build) -> list[str]:
     """What the launcher may do, where that isn't exactly what launching takes."""
     if not any(each["metadata"]["name"] == LAUNCHER for each in build.of_kind("ServiceAccount")):
         return []
-    applied = {(verb, what) for verb in _APPLY for what in ("rayjobs", "rayservices", "configmaps")}
-    changed = {(verb, "services") for verb in ("create", "patch", "delete")}
-    wanted = applied | changed | {("get", "pods"), ("get", "pods/log")}
-    more = set(_granted(build, LAUNCHER)) ^ (wanted | (_ALLOWED_TOO & set(_granted(build, LAUNCHER))))
-    return [f"{LAUNCHER}: {verb} {what} is not what it should be allowed" for verb, what in sorted(more)]
+    wrong = set(_granted(build, LAUNCHER)) ^ _LAUNCHING_NEEDS
+    return [f"{LAUNCHER}: {verb} {what} is not what it should be allowed" for verb, what in sorted(wrong)]
 
 
-_APPLY = ("get", "list", "watch", "create", "patch", "delete")
-_ALLOWED_TOO = {("list", "pods"), ("get", "rayclusters"), ("watch", "pods")}
+_CHANGED = ("rayjobs", "rayservices", "configmaps", "services", "poddisruptionbudgets")
+_LAUNCHING_NEEDS = {(verb, what) for verb in ("create", "patch", "delete") for what in _CHANGED}
+_LAUNCHING_NEEDS |= {("get", what) for what in ("rayjobs", "rayservices", "configmaps", "rayclusters", "pods/log")}
+_LAUNCHING_NEEDS |= {("list", "rayjobs"), ("list", "pods")}
 
 
 def secrets_in_clear(build: Build) -> list[str]:
@@ -101,6 +107,18 @@ def secrets_in_clear(build: Build) -> list[str]:
             problems.append(f"{label(each)}: its content is here")
         elif any("local" not in text for text in _content(each)):
             problems.append(f"{label(each)}: its content doesn't say that it is for local use alone")
+    return problems
+
+
+def secrets_in_arguments(build: Build) -> list[str]:
+    """Secrets that Kubernetes writes into a command, where everybody on the node reads them in the process list."""
+    problems = []
+    for pod in pods(build.objects):
+        for container in pod.containers:
+            words = [*(container.get("command") or ()), *(container.get("args") or ())]
+            secret = {e["name"] for e in container.get("env") or () if "secretKeyRef" in (e.get("valueFrom") or {})}
+            named = {name for word in words for name in _EXPANDED.findall(word)}
+            problems += [f"{pod.named(container)}: {name} is in its command" for name in sorted(secret & named)]
     return problems
 
 

@@ -25,6 +25,7 @@ from tests.repo.house import ROOT
 K8S = ROOT / "k8s"
 SNAPSHOTS = "snapshots"
 NAMESPACE = "raymill"
+GATEWAYS = "raymill-gateway"  # a namespace for what is reached from outside
 BASE, ALL_COMPONENTS = "base", "components/all"
 _BESIDE = "overlays/cpu"  # what a committed snapshot was rendered with
 _ALTERNATIVES = {"components/managed-database"}  # it takes away what others are about

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
 import contextlib
 import importlib.metadata
 import importlib.util
@@ -35,7 +37,6 @@ _SOURCES = {
     ("ray", "status"): ("ray", "scripts/scripts.py"),
     ("ray", "job"): ("ray", "dashboard/modules/job/cli.py"),
     ("mlflow", "server"): ("mlflow", "cli/__init__.py", "utils/cli_args.py"),
-    ("mlflow", "db"): ("mlflow", "db.py"),
 }
 
 
@@ -93,6 +94,14 @@ def wrong_in_text(text: str) -> list[str]:
     return [f"`{line}`: {said}" for line in typed for part in _parts(line) for said in wrong(part)]
 
 
+def of_examples(text: str) -> Iterator[argparse.Namespace]:
+    """What a text has its reader type to run an example, or to print a manifest of it."""
+    for block in _BLOCK.findall(text):
+        for part in _parts(block):
+            if part[0] == "raymill" and any(word.startswith("examples/") for word in part):
+                yield parse(part[1:])
+
+
 def wrong(argv: Sequence[str]) -> list[str]:
     """What is wrong with one command; nothing is known of programs other than ours, Ray's, MLflow's and kubectl."""
     words = [word for word in argv if "=" not in word or word.startswith("-") or argv[0] == "raymill"] or list(argv)
@@ -101,7 +110,9 @@ def wrong(argv: Sequence[str]) -> list[str]:
             return _unparsed(rest)
         case ["python" | "python3", "-m", module, *rest]:
             return _unrun(module, rest)
-        case ["python" | "python3", first, *_] if first not in ("-m", "-c"):
+        case ["python" | "python3", "-c", code, *_]:
+            return _unimported(code)
+        case ["python" | "python3", first, *_] if first != "-m":
             return [f"python is to run the file {first}"]
         case ["kubectl", *rest]:
             return _missing_paths(rest)
@@ -125,14 +136,27 @@ def _unparsed(words: Sequence[str]) -> list[str]:
 
 
 def _unrun(module: str, rest: Sequence[str]) -> list[str]:
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
+    if not _is_module(module):
         return [f"there is no module {module}"]
     package, _, job = module.partition(".")
     return _unparsed([job, *rest]) if package == "jobs" else []
+
+
+def _unimported(code: str) -> list[str]:
+    try:
+        nodes = list(ast.walk(ast.parse(code)))
+    except SyntaxError as error:
+        return [f"python can't read {code!r}: {error}"]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
+    return [f"there is no module {name}" for name in names if not _is_module(name)]
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _missing_paths(words: Sequence[str]) -> list[str]:

@@ -130,6 +130,12 @@ def unbounded_scratch(build: Build) -> list[str]:
     return problems
 
 
+def service_links(build: Build) -> list[str]:
+    """Pods that get variables of every Service in the namespace: one of a Service `mlflow` is MLflow's own setting."""
+    found = pods(build.objects)
+    return [f"{pod.where}: enableServiceLinks isn't false" for pod in found if pod.spec.get("enableServiceLinks", True)]
+
+
 def said_twice(build: Build) -> list[str]:
     """Variables, ports and mounts that a container names twice, and variables without a value."""
     problems = []

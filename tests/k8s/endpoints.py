@@ -54,6 +54,19 @@ def unservable(build: Build) -> list[str]:
     return problems
 
 
+def forgetful(build: Build) -> list[str]:
+    """RayServices without the Redis that is there for them, or that would share one another's part of it."""
+    problems = []
+    redis = any(label(each) == "StatefulSet redis" for each in build.there)
+    for each in build.of_kind("RayService"):
+        options = each["spec"]["rayClusterConfig"].get("gcsFaultToleranceOptions") or {}
+        if redis and not options.get("redisAddress"):
+            problems.append(f"{label(each)}: its head comes back and knows nothing")
+        if "externalStorageNamespace" in options:
+            problems.append(f"{label(each)}: its clusters share {options['externalStorageNamespace']}")
+    return problems
+
+
 def unsettled(build: Build) -> list[str]:
     """Ray's nodes that don't set what Serve needs on every one of them, or don't know where the store is."""
     problems = []

@@ -68,6 +68,12 @@ def unclear_clusters(build: Build) -> list[str]:
     return problems
 
 
+def useless_state(build: Build) -> list[str]:
+    """RayJobs whose cluster keeps in Redis what nobody comes back for: a driver dies with its head."""
+    specs = [(job, spec.get("rayClusterSpec") or {}) for job, spec in _jobs(build)]
+    return [f"{label(job)}: its cluster keeps its state" for job, spec in specs if "gcsFaultToleranceOptions" in spec]
+
+
 def unfit_for_queues(build: Build) -> list[str]:
     """RayJobs that Kueue refuses, or would never admit, because a queue doesn't count what their pods ask for."""
     problems = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from tests.k8s.builds import NAMESPACE, Build, Object, label, walk
+from tests.k8s.builds import GATEWAYS, NAMESPACE, Build, Object, label, walk
 from tests.k8s.pods import pods
 
 _PART_OF = "app.kubernetes.io/part-of"
@@ -17,6 +17,7 @@ _CLUSTER_WIDE = {
     "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ClusterQueue", "ResourceFlavor", "Cohort",
     "WorkloadPriorityClass", "Topology", "AdmissionCheck",
 }  # fmt: skip
+_OF_GATEWAYS = {"Gateway", "Certificate"}
 _DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _DNS_1123 = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -37,14 +38,21 @@ def long_names(build: Build) -> list[str]:
 
 
 def misplaced(build: Build) -> list[str]:
-    """Objects in another namespace than ours, in none, or there twice."""
+    """Objects in another namespace than ours for their kind, in none, or there twice."""
     problems = []
     for each in build.objects:
-        has, wanted = each["metadata"].get("namespace"), None if each["kind"] in _CLUSTER_WIDE else NAMESPACE
+        has = each["metadata"].get("namespace")
+        wanted = GATEWAYS if each["kind"] in _OF_GATEWAYS else None if each["kind"] in _CLUSTER_WIDE else NAMESPACE
         if has != wanted:
             problems.append(f"{label(each)}: its namespace is {has}, not {wanted}")
     keys = [(each["apiVersion"].rpartition("/")[0], label(each)) for each in build.objects]
     return problems + [f"{key[1]} is there twice" for key in dict.fromkeys(keys) if keys.count(key) > 1]
+
+
+def common_names(build: Build) -> list[str]:
+    """Objects of the whole cluster with a name that another team's may have."""
+    names = [(each, each["metadata"]["name"]) for each in build.objects if each["kind"] in _CLUSTER_WIDE]
+    return [f"{label(each)}: others may have it" for each, name in names if name.partition("-")[0] != NAMESPACE]
 
 
 def unlabelled(build: Build) -> list[str]:

@@ -17,7 +17,7 @@ from tests.k8s.pods import HEAD, ONCE, STANDING, SUBMITTER, WORKER, Pod, pods
 _NAME = "kubernetes.io/metadata.name"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class End:
     """One end of a connection: a pod of ours, a pod of another namespace, or an address outside."""
 
@@ -36,9 +36,21 @@ class End:
 OPERATOR = End(name="the operator", namespace="kuberay-operator", labels={"app.kubernetes.io/name": "kuberay-operator"})
 PROMETHEUS = End(name="Prometheus", namespace="monitoring", labels={"app.kubernetes.io/name": "prometheus"})
 DNS = End(name="DNS", namespace="kube-system", labels={"k8s-app": "kube-dns"})
+DNS_ON_NODES = tuple(
+    End(name="DNS", address=at, namespace="") for at in ("169.254.20.10", "172.20.0.10", "10.100.0.10")
+)
+DNS_OF_OPENSHIFT = End(name="OpenShift's DNS", namespace="openshift-dns", labels={"dns.operator.openshift.io/x": "y"})
 API_SERVER = End(name="the API server", address="172.18.0.2", namespace="")
 INTERNET = End(name="the internet", address="93.184.215.14", namespace="")
 METADATA = End(name="the cloud's metadata service", address="169.254.169.254", namespace="")
+POD_IDENTITY = End(name="EKS' agent for identities of pods", address="169.254.170.23", namespace="")
+BY_IPV6 = {
+    API_SERVER: End(name="the API server by IPv6", address="fd12:3456::2", namespace=""),
+    INTERNET: End(name="the internet by IPv6", address="2606:2800:21f::1", namespace=""),
+    METADATA: End(name="the metadata service by IPv6", address="fd00:ec2::254", namespace=""),
+    POD_IDENTITY: End(name="EKS' agent by IPv6", address="fd00:ec2::23", namespace=""),
+}
+_GKE = End(name="GKE's metadata service", address="169.254.169.252", namespace="")
 STRANGER = End(name="a stranger's pod", namespace="elsewhere", labels={"app": "stranger"})
 ASKER = End(name="who may ask endpoints", namespace="shop", space_labels={"raymill/asks-endpoints": "yes"})
 IMPOSTORS = tuple(
@@ -73,6 +85,14 @@ def too_open(build: Build) -> list[str]:
 
 
 def needed(build: Build) -> Iterator[Flow]:
+    """What has to be let through, to addresses of the old form and of the new."""
+    for source, target, port, protocol in _needed(build):
+        yield source, target, port, protocol
+        if target in BY_IPV6:
+            yield source, BY_IPV6[target], port, protocol
+
+
+def _needed(build: Build) -> Iterator[Flow]:
     ends = _ends(build)
     heads, workers = ends[HEAD], ends[WORKER]
     for head in heads:
@@ -82,22 +102,37 @@ def needed(build: Build) -> Iterator[Flow]:
         if head.labels.get("ray.io/serve"):
             yield OPERATOR, head, 8000, "TCP"
     asked = [(end, end.ports.get(name)) for end in (*heads, *workers) for name in ("serve", "grpc")]
-    yield from ((ASKER, end, port, "TCP") for end, port in asked if port and end.labels.get("ray.io/serve"))
+    asking = (ASKER, *_proxies(build))
+    yield from ((who, end, port, "TCP") for who in asking for end, port in asked if port and _takes_requests(end))
     for worker in workers:
         yield PROMETHEUS, worker, 8080, "TCP"
         for head in (head for head in heads if head.labels["ray.io/cluster"] == worker.labels["ray.io/cluster"]):
             yield from ((worker, head, port, "TCP") for port in (6379, 8265, 10012))
             yield from ((head, worker, 10012, "TCP"), (worker, worker, 10012, "TCP"))
     for end in (*heads, *workers, *ends[SUBMITTER], *ends[ONCE], *ends[STANDING]):
-        yield from ((end, DNS, 53, protocol) for protocol in ("UDP", "TCP"))
-    for end in ends[ONCE]:
-        if "launcher" in end.name:
-            yield from ((end, API_SERVER, port, "TCP") for port in (443, 6443))
+        for protocol in ("UDP", "TCP"):
+            yield from ((end, dns, 53, protocol) for dns in (DNS, *DNS_ON_NODES))
+            yield end, DNS_OF_OPENSHIFT, 5353, protocol
+    for end in _launchers(ends):
+        yield from ((end, API_SERVER, port, "TCP") for port in (443, 6443))
+        yield from _to_the_store(end)
     yield from _needed_services(build, ends)
     for monitor in (each["spec"] for each in build.of_kind("PodMonitor")):
         for end in (end for end in (*heads, *workers) if selects(monitor["selector"], end.labels)):
             ports = [end.ports.get(str(each.get("port"))) for each in monitor["podMetricsEndpoints"]]
             yield from ((PROMETHEUS, end, port, "TCP") for port in ports if port)
+
+
+def _takes_requests(end: End) -> bool:
+    return bool(end.labels.get("ray.io/serve"))
+
+
+def _proxies(build: Build) -> Iterator[End]:
+    """What stands in the namespaces of Gateways, and brings requests to endpoints."""
+    spaces = {e["metadata"]["name"]: e["metadata"].get("labels") or {} for e in build.there if e["kind"] == "Namespace"}
+    for each in (each for each in build.there if each["kind"] == "Gateway"):
+        space = each["metadata"]["namespace"]
+        yield End(name=f"a proxy of the Gateway {space}", namespace=space, space_labels=spaces.get(space, {}))
 
 
 def _needed_services(build: Build, ends: Mapping[str, Sequence[End]]) -> Iterator[Flow]:
@@ -106,17 +141,36 @@ def _needed_services(build: Build, ends: Mapping[str, Sequence[End]]) -> Iterato
     for end in (*ends[HEAD], *ends[WORKER]):
         if not end.labels.get("ray.io/serve"):  # a replica loads its bundle from the store alone
             yield from ((end, each, 5000, "TCP") for each in tracker)
-        yield end, INTERNET, 443, "TCP"
+        yield from _to_the_store(end)
     yield from ((each, other, 5432, "TCP") for each in tracker for other in database)
     yield from ((head, each, 6379, "TCP") for head in ends[HEAD] for each in redis)
-    yield from ((each, INTERNET, 443, "TCP") for each in tracker)
+    yield from (flow for each in tracker for flow in _to_the_store(each))
+
+
+def _to_the_store(end: End) -> Iterator[Flow]:
+    """A bucket's service, and who hands out what opens it."""
+    yield from ((end, INTERNET, 443, "TCP"), (end, POD_IDENTITY, 80, "TCP"))
 
 
 def unwanted(build: Build) -> Iterator[Flow]:
+    """What nobody needs, to addresses of the old form and of the new."""
+    for source, target, port, protocol in _unwanted(build):
+        yield source, target, port, protocol
+        if target in BY_IPV6:
+            yield source, BY_IPV6[target], port, protocol
+
+
+def _unwanted(build: Build) -> Iterator[Flow]:
     ends = _ends(build)
     tracker, database, redis = (_standing(build, port) for port in (5000, 5432, 6379))
     everybody = [end for found in ends.values() for end in found]
-    yield from ((end, METADATA, 80, "TCP") for end in everybody)
+    yield from ((end, METADATA, port, "TCP") for end in everybody for port in (80, 8080))
+    yield from ((end, _GKE, port, "TCP") for end in everybody for port in (987, 988))
+    strangers_to_buckets = (*ends[SUBMITTER], *database, *redis)
+    yield from ((end, to, port, "TCP") for end in strangers_to_buckets for to, port in _OF_BUCKETS)
+    launchers = _launchers(ends)
+    yield from ((end, each, 5000, "TCP") for end in (*launchers, *ends[SUBMITTER]) for each in tracker)
+    yield from ((end, head, 8265, "TCP") for end in launchers for head in _heads_there(build))
     yield from ((end, INTERNET, port, "TCP") for end in everybody for port in (22, 53, 80, 25))
     yield from ((end, STRANGER, 8080, "TCP") for end in everybody)
     yield from ((mlflow, each, 22, "TCP") for mlflow in tracker for each in database)
@@ -133,8 +187,18 @@ def unwanted(build: Build) -> Iterator[Flow]:
     yield from ((OPERATOR, head, port, "TCP") for head in ends[HEAD] for port in (6379, 10001))
     yield from ((worker, each, 5432, "TCP") for worker in ends[WORKER] for each in database)
     yield from ((worker, each, 6379, "TCP") for worker in ends[WORKER] for each in redis)
-    yield from ((each, INTERNET, 443, "TCP") for each in (*database, *redis))
     yield from ((each, API_SERVER, 6443, "TCP") for each in (*database, *redis))
+
+
+_OF_BUCKETS = ((INTERNET, 443), (POD_IDENTITY, 80))
+
+
+def _launchers(ends: Mapping[str, Sequence[End]]) -> list[End]:
+    return [end for end in ends[ONCE] if end.labels.get("app.kubernetes.io/component") == "launcher"]
+
+
+def _heads_there(build: Build) -> list[End]:
+    return [_end(pod) for pod in pods(build.there) if pod.role == HEAD]
 
 
 def _said(how: str, source: End, target: End, port: int, protocol: str) -> str:

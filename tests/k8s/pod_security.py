@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tests.k8s.builds import Build
+from tests.k8s.builds import GATEWAYS, NAMESPACE, Build, Object
 from tests.k8s.pods import Pod, pods
 
 _VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
@@ -27,7 +27,10 @@ _SYSCTLS = {
     "net.ipv4.tcp_wmem",
 }
 _SELINUX = {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
-_NAMESPACE = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
+_LEVELS = {
+    NAMESPACE: dict.fromkeys(("enforce", "warn", "audit"), "restricted"),
+    GATEWAYS: {"enforce": "baseline", "warn": "baseline", "audit": "restricted"},  # other people's pods
+}
 
 
 def unrestricted(build: Build) -> list[str]:
@@ -36,13 +39,18 @@ def unrestricted(build: Build) -> list[str]:
 
 
 def unguarded_namespaces(build: Build) -> list[str]:
-    """Namespaces in which *restricted* isn't enforced, and warned of."""
+    """Namespaces in which a pod security is not enforced, or not warned of: *restricted* where ours are."""
     problems = []
     for each in build.of_kind("Namespace"):
         labels = each["metadata"].get("labels") or {}
-        missing = [f"{key}: {value}" for key, value in _NAMESPACE.items() if labels.get(key) != value]
+        wanted = {f"pod-security.kubernetes.io/{mode}": level for mode, level in _level(each).items()}
+        missing = [f"{key}: {value}" for key, value in wanted.items() if labels.get(key) != value]
         problems += [f"namespace {each['metadata']['name']} isn't labelled {text}" for text in missing]
     return problems
+
+
+def _level(namespace: Object) -> dict[str, str]:
+    return _LEVELS.get(namespace["metadata"]["name"], _LEVELS[NAMESPACE])
 
 
 def _of_pod(pod: Pod) -> Iterator[str]:

@@ -7,16 +7,16 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from cluster.object_names import SPEC
 from tests.k8s.builds import K8S, NAMESPACE, Build, Object, label, walk
 from tests.k8s.network import selects
-from tests.k8s.pods import Pod, pods, ray_specs
+from tests.k8s.pods import HEAD, Pod, pods, ray_specs
 
 _MADE_BY_THE_CLUSTER = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 _MAKES = re.compile(r"kubectl (?:[-\w=]+ )*?create (secret) (?:generic|tls|docker-registry) (?:[-\w=]+ )*?([\w.-]+)")
 _STORE = "raymill-store"
 _KINDS = {"configMapRef": "ConfigMap", "secretRef": "Secret", "configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
 _BEFORE_AN_ENDPOINT = "-serve-svc"  # which KubeRay makes
-_ENDPOINTS = "ray.io/serve"
 
 Named = tuple[str, str]
 
@@ -104,8 +104,9 @@ def lonely_selectors(build: Build) -> list[str]:
 
 
 def _comes_later(selector: dict[str, Any], build: Build) -> bool:
-    """Whether it is for the pods of a RayService, of which there is none before a model has passed its gate."""
-    return _ENDPOINTS in (selector.get("matchLabels") or {}) and not build.of_kind("RayService")
+    """Whether it is for the pods of all jobs, of which there is none before somebody types a command."""
+    of_all_specs = any(rule["key"] == SPEC for rule in selector.get("matchExpressions") or ())
+    return of_all_specs and not any(pod.role == HEAD and pod.owner["kind"] == "RayJob" for pod in pods(build.there))
 
 
 def closed_ports(build: Build) -> list[str]:

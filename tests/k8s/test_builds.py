@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.k8s import builds, inventory, pods
+from tests.k8s import builds, disruption, gateways, inventory, pods
 from tests.k8s.builds import Build, problems
 
 
@@ -40,7 +40,11 @@ def test_nothing_is_reached_from_outside_but_by_https() -> None:
 
 
 def test_every_budget_keeps_something() -> None:
-    assert problems(inventory.loose_budgets) == {}
+    assert problems(disruption.loose_budgets) == {}
+
+
+def test_one_budget_keeps_each_head_with_a_driver_and_the_workers_of_each_endpoint() -> None:
+    assert problems(disruption.unkept) == {}
 
 
 def test_every_monitor_looks_at_something() -> None:
@@ -52,7 +56,11 @@ def test_queues_share_and_preempt() -> None:
 
 
 def test_a_gateway_has_a_certificate_and_its_routes_lead_somewhere() -> None:
-    assert problems(inventory.dead_ends) == {}
+    assert problems(gateways.dead_ends) == {}
+
+
+def test_what_a_gateways_controller_makes_is_let_in() -> None:
+    assert problems(gateways.refused_proxies) == {}
 
 
 def test_databases_ask_for_a_password_and_keep_what_they_hold() -> None:

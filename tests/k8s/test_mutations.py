@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,10 @@ from tests.k8s import (
     commands,
     containers,
     crds,
+    disruption,
     endpoints,
     environment,
+    gateways,
     handing_over,
     inventory,
     jobs,
@@ -35,6 +38,7 @@ from tests.k8s.mutation import Check, Edit, Mutation, add, drop, plus, put, remo
 
 CLUSTER, MLFLOW, POSTGRES = "RayCluster raymill", "Deployment mlflow", "StatefulSet postgres"
 GRPC = "Service flight-delays-grpc"
+BUDGET = "PodDisruptionBudget flight-delays-endpoint"
 HEAD_POD = "spec.headGroupSpec.template.spec"
 HEAD = f"{HEAD_POD}.containers[0]"
 WORKERS_POD = "spec.workerGroupSpecs[groupName=cpu].template.spec"
@@ -141,6 +145,11 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         drop(CLUSTER, f"{HEAD_POD}.volumes[name=tmp].emptyDir.sizeLimit"),
         CLUSTER,
     ),
+    "variables of every Service": (
+        containers.service_links,
+        drop("CronJob", f"{LAUNCHER}.enableServiceLinks"),
+        "CronJob",
+    ),
     "a variable that is set twice": (
         containers.said_twice,
         put(CLUSTER, f"{HEAD}.env", lambda env: [*env, env[0]]),
@@ -169,6 +178,11 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         CLUSTER,
     ),
     "a head without rights": (access.missing_tokens, remove("RoleBinding ray-head"), CLUSTER),
+    "a head that may delete pods": (
+        access.wider_heads,
+        put("Role ray-head", "rules[0].verbs", plus("delete")),
+        CLUSTER,
+    ),
     "a rule for all verbs": (access.wild_rights, put("Role ray-head", "rules[0].verbs", ["*"]), CLUSTER),
     "a rule for all groups": (access.wild_rights, put("Role raymill-launcher", "rules[0].apiGroups", ["*"]), CLUSTER),
     "a rule for secrets": (
@@ -182,6 +196,16 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         CLUSTER,
     ),
     "a launcher that may not create": (access.wider_launcher, drop("Role raymill-launcher", "rules[0]"), CLUSTER),
+    "a password in the process list": (
+        access.secrets_in_arguments,
+        put(MLFLOW, f"{POD}.initContainers[0].command", ["mlflow", "db", "upgrade", "$(MLFLOW_BACKEND_STORE_URI)"]),
+        MLFLOW,
+    ),
+    "a migration that is misspelt": (
+        commands.bad_commands,
+        put(MLFLOW, f"{POD}.initContainers[0].command[2]", lambda text: text.replace("mlflow.db, os", "mlflow.bd, os")),
+        MLFLOW,
+    ),
     "a password in clear": (access.secrets_in_clear, put(MLFLOW, f"{POD}.containers[0].env", plus(CLEAR)), MLFLOW),
     "a password in an address": (
         access.secrets_in_clear,
@@ -354,6 +378,11 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         "run, components/all",
     ),
     "another namespace": (naming.misplaced, put(MLFLOW, "metadata.namespace", "default"), MLFLOW),
+    "a class of the whole cluster called as another team's": (
+        naming.common_names,
+        put("WorkloadPriorityClass raymill-high", "metadata.name", "high"),
+        "WorkloadPriorityClass",
+    ),
     "an object that nobody finds": (
         naming.unlabelled,
         drop(MLFLOW, "metadata.labels[app.kubernetes.io/part-of]"),
@@ -386,10 +415,18 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         "run, components/all",
     ),
     "no quota": (inventory.missing, remove("ResourceQuota raymill"), CLUSTER),
-    "no budget for endpoints": (inventory.missing, remove("PodDisruptionBudget endpoints"), CLUSTER),
-    "a budget that keeps nothing": (
-        inventory.loose_budgets,
-        drop("PodDisruptionBudget endpoints", "spec.minAvailable"),
+    "no budget for an endpoint": (disruption.unkept, remove(BUDGET), BUDGET),
+    "a budget for another endpoint": (
+        disruption.unkept,
+        put(BUDGET, "spec.selector.matchLabels[raymill/spec]", "flight-delay"),
+        BUDGET,
+    ),
+    "a budget that keeps nothing": (disruption.loose_budgets, drop(BUDGET, "spec.minAvailable"), BUDGET),
+    "a budget by a share": (disruption.loose_budgets, put(BUDGET, "spec.minAvailable", "50%"), BUDGET),
+    "no budget for the standing head": (disruption.unkept, remove("PodDisruptionBudget ray-head"), CLUSTER),
+    "a head with two budgets": (
+        disruption.unkept,
+        drop("PodDisruptionBudget job-heads", "spec.selector.matchExpressions"),
         CLUSTER,
     ),
     "no monitor of workers": (inventory.missing, remove("PodMonitor ray-workers"), "PodMonitor"),
@@ -445,6 +482,26 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         drop("RayService", f"{ENDPOINTS_HEAD}.env[name=RAY_SERVE_ENABLE_HA_PROXY]"),
         "RayService",
     ),
+    "an endpoint without its Redis": (
+        endpoints.forgetful,
+        drop("RayService", "spec.rayClusterConfig.gcsFaultToleranceOptions"),
+        "service, overlays/cpu",
+    ),
+    "an endpoint in the part of another": (
+        endpoints.forgetful,
+        put("RayService", "spec.rayClusterConfig.gcsFaultToleranceOptions.externalStorageNamespace", "raymill"),
+        "service, overlays/cpu",
+    ),
+    "a job that keeps its state": (
+        jobs.useless_state,
+        put("RayJob", "spec.rayClusterSpec.gcsFaultToleranceOptions", {"redisAddress": "redis:6379"}),
+        "RayJob",
+    ),
+    "a production overlay without Redis": (
+        inventory.missing,
+        drop(CLUSTER, "spec.gcsFaultToleranceOptions"),
+        "overlays/gpu",
+    ),
     "no keys of the store": (references.storeless, drop(CLUSTER, f"{WORKERS}.envFrom[1]"), CLUSTER),
     "no place for a home": (
         containers.writable_roots,
@@ -473,7 +530,32 @@ CHANGES: dict[str, tuple[Check, Edit, str]] = {
         POSTGRES,
     ),
     "an open listener": (inventory.public, put("Gateway", "spec.listeners[0].protocol", "HTTP"), "Gateway"),
-    "a route to nowhere": (inventory.dead_ends, drop("HTTPRoute", "spec.rules[0].backendRefs"), "HTTPRoute"),
+    "a route to nowhere": (gateways.dead_ends, drop("HTTPRoute", "spec.rules[0].backendRefs"), "HTTPRoute"),
+    "a Gateway among the models": (
+        gateways.refused_proxies,
+        put("Gateway", "metadata.namespace", "raymill"),
+        "Gateway",
+    ),
+    "a certificate in another namespace": (
+        gateways.dead_ends,
+        put("Certificate raymill-endpoints", "metadata.namespace", "raymill"),
+        "Gateway",
+    ),
+    "a route for a Gateway of its own namespace": (
+        gateways.dead_ends,
+        drop("HTTPRoute", "spec.parentRefs[0].namespace"),
+        "Gateway",
+    ),
+    "a Gateway that takes no route of others": (
+        gateways.dead_ends,
+        put("Gateway", "spec.listeners[0].allowedRoutes.namespaces", {"from": "Same"}),
+        "Gateway",
+    ),
+    "a Gateway's namespace without pod security": (
+        pod_security.unguarded_namespaces,
+        drop("Namespace raymill-gateway", "metadata.labels[pod-security.kubernetes.io/enforce]"),
+        "Gateway",
+    ),
     "a queue without preemption": (inventory.selfish_queues, drop("ClusterQueue", "spec.preemption"), "ClusterQueue"),
     # words
     "a job that is misspelt": (
@@ -561,6 +643,52 @@ def test_an_endpoint_that_a_missing_policy_cuts_off_is_reported(name: str) -> No
     beside = [each for each in build.beside if label(each) != name]
     assert len(beside) < len(build.beside)
     assert network.cut_off(replace(build, beside=tuple(beside)))
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "what"),
+    [
+        ("dns", "spec.egress[1]", [], "OpenShift's DNS"),
+        ("dns", "spec.egress[0].to", lambda peers: peers[:-1], "can't reach DNS"),
+        ("to-store", "spec.egress[1]", [], "EKS' agent"),
+        ("to-store", "spec.egress[0].to", lambda peers: peers[:1], "by IPv6"),
+        ("to-store", "spec.podSelector", {"matchLabels": {"ray.io/is-ray-node": "yes"}}, "CronJob"),
+        ("launchers", "spec.egress[0].to", lambda peers: peers[:1], "the API server by IPv6"),
+    ],
+)
+def test_what_a_missing_address_cuts_off_is_reported(name: str, path: str, value: Any, what: str) -> None:
+    build = mutation.of_build("schedule, overlays/cpu")
+    beside = json.loads(json.dumps(build.beside))
+    assert network.cut_off(build) == network.too_open(build) == []
+    edit = drop(f"NetworkPolicy {name}", path) if value == [] else put(f"NetworkPolicy {name}", path, value)
+    edit(beside)
+    assert any(what in said for said in network.cut_off(replace(build, beside=tuple(beside))))
+
+
+@pytest.mark.parametrize(("name", "port"), [("submitters-to-heads", 8265), ("mlflow", 5000)])
+def test_a_launcher_that_reaches_more_than_it_needs_is_reported(name: str, port: int) -> None:
+    build = mutation.of_build("schedule, overlays/cpu")
+    beside = json.loads(json.dumps(build.beside))
+    put("NetworkPolicy launchers", "spec.egress", plus({"ports": [{"protocol": "TCP", "port": port}]}))(beside)
+    put(f"NetworkPolicy {name}", "spec.ingress", plus({"ports": [{"protocol": "TCP", "port": port}]}))(beside)
+    assert any(f"at TCP {port}" in said for said in network.too_open(replace(build, beside=tuple(beside))))
+
+
+def test_a_budget_that_lets_heads_of_jobs_go_is_reported() -> None:
+    build = mutation.of_build("run, overlays/cpu")
+    beside = json.loads(json.dumps(build.beside))
+    assert disruption.loose_budgets(build) == disruption.unkept(build) == []
+    put("PodDisruptionBudget job-heads", "spec.minAvailable", 1)(beside)
+    assert disruption.loose_budgets(replace(build, beside=tuple(beside)))
+    without = tuple(each for each in build.beside if label(each) != "PodDisruptionBudget job-heads")
+    assert disruption.unkept(replace(build, beside=without))
+
+
+def test_a_gateway_whose_namespace_may_not_ask_is_reported() -> None:
+    build = mutation.of_build("service, components/all")
+    beside = json.loads(json.dumps(build.beside))
+    drop("Namespace raymill-gateway", "metadata.labels[raymill/asks-endpoints]")(beside)
+    assert any("the Gateway raymill-gateway" in said for said in network.cut_off(replace(build, beside=tuple(beside))))
 
 
 def test_grpc_that_a_policy_leaves_out_is_reported() -> None:

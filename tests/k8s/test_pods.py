@@ -45,6 +45,10 @@ def test_every_scratch_volume_is_bounded() -> None:
     assert problems(containers.unbounded_scratch) == {}
 
 
+def test_no_pod_gets_variables_of_services() -> None:
+    assert problems(containers.service_links) == {}
+
+
 def test_nothing_is_named_twice_in_a_container() -> None:
     assert problems(containers.said_twice) == {}
 

@@ -65,6 +65,10 @@ def test_everything_is_in_one_namespace_and_there_once() -> None:
     assert problems(naming.misplaced) == {}
 
 
+def test_what_belongs_to_the_whole_cluster_is_called_after_us() -> None:
+    assert problems(naming.common_names) == {}
+
+
 def test_everything_is_found_by_the_common_labels() -> None:
     assert problems(naming.unlabelled) == {}
 

@@ -26,6 +26,11 @@ def test_an_endpoint_has_an_application_of_ours_two_replicas_on_two_nodes_and_it
     assert problems(endpoints.unservable) == {}
 
 
+def test_the_head_of_an_endpoint_comes_back_with_what_it_knew_and_that_of_a_job_keeps_nothing() -> None:
+    assert problems(endpoints.forgetful) == {}
+    assert problems(jobs.useless_state) == {}
+
+
 def test_every_node_sets_what_serve_needs_on_it() -> None:
     assert problems(endpoints.unsettled) == {}
 

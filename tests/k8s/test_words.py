@@ -6,8 +6,13 @@ import re
 
 import pytest
 
+from cluster.exposure import require_guard_in_kubernetes
+from cluster.grammar import SUBMITTED
+from cluster.preflight import require_remote
+from raymill.spec_text import load_spec
 from tests.k8s import builds, commands, environment, versions
 from tests.k8s.builds import problems
+from tests.repo.house import ROOT
 
 
 def test_every_command_in_a_manifest_can_be_run() -> None:
@@ -20,6 +25,15 @@ def test_every_probe_asks_for_what_is_answered_without_a_token() -> None:
 
 def test_every_command_in_the_readme_can_be_typed() -> None:
     assert commands.wrong_in_text(commands.readme()) == []
+
+
+def test_an_example_in_the_readme_is_given_places_that_the_cluster_reaches() -> None:
+    typed = [each for each in commands.of_examples(commands.readme()) if each.command in (*SUBMITTED, "k8s")]
+    assert {each.command for each in typed} == {"run", "k8s"}
+    for each in typed:
+        spec = load_spec(ROOT / each.spec, each.overrides)
+        require_remote(spec, "the cluster", {})
+        require_guard_in_kubernetes(spec.serve)
 
 
 MISSPELT = "jobs.trian"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cluster.disruption_budget import disruption_budget
 from cluster.grpc_service import grpc_service
 from cluster.kubernetes_api import KubernetesApi
 from cluster.ray_job import JobOrder
@@ -92,14 +93,21 @@ def test_a_refusal_is_the_users_to_mend_and_is_not_repeated(
     assert caught.value.fix.startswith(fix)
 
 
-def test_what_grpc_needs_is_applied_and_removed(api: KubernetesApi, server: ApiServer) -> None:
-    api.apply(grpc_service("far", "raymill"))
-    api.delete("Service", "far-grpc")
-    assert [(method, path) for method, path, *_ in server.asked] == [
-        ("PATCH", f"{CORE}/services/far-grpc"),
-        ("DELETE", f"{CORE}/services/far-grpc"),
-    ]
-    assert f"{CORE}/services/far-grpc" not in server.objects
+POLICY = "/apis/policy/v1/namespaces/raymill"
+BESIDE = {
+    f"{CORE}/services/far-grpc": grpc_service("far", "raymill"),
+    f"{POLICY}/poddisruptionbudgets/far-endpoint": disruption_budget("far", "raymill"),
+}
+
+
+@pytest.mark.parametrize("path", BESIDE)
+def test_what_an_endpoint_has_beside_it_is_applied_and_removed(
+    path: str, api: KubernetesApi, server: ApiServer
+) -> None:
+    api.apply(BESIDE[path])
+    api.delete(BESIDE[path]["kind"], BESIDE[path]["metadata"]["name"])
+    assert [(method, at) for method, at, *_ in server.asked] == [("PATCH", path), ("DELETE", path)]
+    assert path not in server.objects
 
 
 def test_a_kind_that_is_not_installed_is_said_where_it_is_needed(api: KubernetesApi) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from cluster.cli import main
 from cluster.ray_endpoint import progress
+from raymill.errors import StoreError
 from raymill.job_record import JobRecord
 from raymill.judge import Promote
 from raymill.release import Release, find_release
@@ -120,6 +121,82 @@ def test_it_is_said_once_what_a_job_waits_for(fake: FakeKubernetes, run: Callabl
     ]
 
 
+@pytest.fixture
+def only_there(fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A cluster with a bucket of its own, and somebody who has keys of AWS; which stores were asked from here."""
+    fake.add("ConfigMap", "raymill-store", data={"AWS_ENDPOINT_URL": "http://seaweedfs:8333"})
+    asked = list[str]()
+
+    def ask() -> None:
+        asked.append("S3")
+        raise StoreError("It was asked from here.", "")
+
+    monkeypatch.setattr("raymill.bucket.service", ask)
+    monkeypatch.setattr("cluster.on_kubernetes.require_store", lambda uri, console: asked.append(uri))
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "of-aws")
+    return asked
+
+
+@pytest.mark.parametrize("log", [[reported(rows=9)], []])
+def test_a_store_that_this_machine_would_look_for_elsewhere_is_not_asked_from_here(
+    log: list[str], fake: FakeKubernetes, run: Callable[..., Any], only_there: list[str]
+) -> None:
+    fake.logs["s-1"] = [log]
+    code, _, said = run("train", "store=s3://raymill/far")
+    assert (code, only_there) == (0 if log else 3, [])
+    assert said[0] == (
+        "s3://raymill/far is at http://seaweedfs:8333 for the cluster, and this machine looks at AWS, "
+        "so that the job is the first to ask there"
+    )
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:8333", "http://seaweedfs:8333/"])
+def test_a_store_that_is_forwarded_to_this_machine_is_asked(
+    endpoint: str,
+    fake: FakeKubernetes,
+    run: Callable[..., Any],
+    only_there: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    fake.logs["s-1"] = [[reported(rows=9)]]
+    assert run("train", "store=s3://raymill/far")[0] == 0
+    assert only_there[0] == "s3://raymill/far"
+
+
+@pytest.mark.parametrize("command", [["explain"], ["logs", "--workers"], ["logs", "--job", "far-train-0"]])
+def test_whoever_reads_a_store_that_is_elsewhere_is_told_the_way(
+    command: list[str], fake: FakeKubernetes, run: Callable[..., Any], only_there: list[str]
+) -> None:
+    fake.logs["s-1"] = [[reported(rows=9)]]
+    run("train", "store=s3://raymill/far")
+    code, _, said = run(*command, "store=s3://raymill/far")
+    assert (code, only_there) == (2, [])
+    assert said[-2:] == [
+        "error: s3://raymill/far is at http://seaweedfs:8333 for the cluster, and this machine looks at AWS.",
+        "Type `kubectl -n raymill port-forward service/seaweedfs 8333` beside it, and set "
+        "AWS_ENDPOINT_URL=http://127.0.0.1:8333 here, with the keys of the Secret raymill-store.",
+    ]
+    assert run("logs", "store=s3://raymill/far")[1]["log"].startswith('{"job"')
+    assert only_there == []
+
+
+def test_a_release_in_a_store_that_is_elsewhere_is_refused_before_there_is_a_job(
+    serves_2: FakeKubernetes, run: Callable[..., Any], only_there: list[str]
+) -> None:
+    (service,) = [found for (kind, _), found in serves_2.objects.items() if kind == "RayService"]
+    config = yaml.safe_load(service["spec"]["serveConfigV2"])
+    config["applications"][0]["args"]["store_uri"] = "s3://raymill/far"
+    service["spec"]["serveConfigV2"] = yaml.safe_dump(config)
+    code, report, _ = run("deploy", "--canary", "10%", "store=s3://raymill/far")
+    assert (code, serves_2.applied, only_there) == (2, [], [])
+    assert report["error"]["what"].startswith("s3://raymill/far is at http://seaweedfs:8333 for the cluster")
+
+
 def test_a_job_that_fails_ends_with_its_own_exit_code_and_words(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
     failed = status(jobDeploymentStatus="Failed", jobStatus="FAILED", message="... failed with exit code 2, last ...")
     fake.looks["RayJob"] = [RUNNING, failed]
@@ -200,7 +277,9 @@ def test_a_walk_serves_its_champion_and_says_how_to_reach_it(fake: FakeKubernete
     code, report, said = run("run")
     assert (code, report["endpoint"]) == (0, "http://far-serve-svc.raymill:8000")
     assert fake.applied[1]["spec"]["entrypoint"].endswith("--json --no-serve")
-    arguments = yaml.safe_load(fake.applied[-1]["spec"]["serveConfigV2"])["applications"][0]["args"]
+    service, budget = fake.applied[-2:]
+    assert (budget["kind"], budget["metadata"]["ownerReferences"][0]["uid"]) == ("PodDisruptionBudget", "uid-of-far")
+    arguments = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"][0]["args"]
     assert (arguments["version"], arguments["bundle_uri"], arguments["digest"]) == ("3", "s3://ml/b", "d" * 64)
     assert said[1:] == [
         "waiting for the KubeRay operator",
@@ -231,7 +310,7 @@ def test_deploy_serves_the_champion_that_the_gate_names_and_undeploy_ends_it(
     assert fake.applied[1]["spec"]["entrypoint"].startswith("python -m jobs.promote ")
     code, report, _ = run("undeploy")
     assert (code, report["endpoint"]) == (0, None)
-    assert ("RayService", "far") in fake.deleted
+    assert {("RayService", "far"), ("PodDisruptionBudget", "far-endpoint")} <= set(fake.deleted)
     code, report, said = run("undeploy")
     assert (code, said[0]) == (2, "error: There is no endpoint far in the namespace raymill.")
 
@@ -253,7 +332,7 @@ def test_grpc_has_a_service_that_goes_with_its_endpoint(fake: FakeKubernetes, ru
     fake.looks["RayJob"], fake.looks["RayService"] = [RUNNING, COMPLETE], [status(**SERVED | {"observedGeneration": 2})]
     run("deploy")
     assert ("Service", "far-grpc") not in fake.objects
-    fake.refused = {"Service"}
+    fake.refused = {"Service", "PodDisruptionBudget"}
     assert run("undeploy")[0] == 0
 
 
@@ -309,7 +388,7 @@ def test_with_auto_the_judge_is_obeyed(
     code, report, _ = run("deploy", "--canary", "50%", "--auto")
     assert code == 0, report
     assert (report["release"]["state"], report["release"]["reason"]) == ("promoted", "no worse")
-    assert [each["kind"] for each in serves_2.applied][-1] == "RayService"
+    assert [each["kind"] for each in serves_2.applied][-2:] == ["RayService", "PodDisruptionBudget"]
 
 
 def test_a_release_that_could_not_be_carried_out_is_refused_before_there_is_a_job(
@@ -409,6 +488,27 @@ def test_logs_list_explain_and_cancel_know_the_same_jobs(fake: FakeKubernetes, r
     assert (explained["id"], explained["state"]) == (ID, "succeeded")
     code, cancelled, said = run("cancel")
     assert (code, cancelled["id"], said) == (0, ID, [f"{ID} has ended already: succeeded"])
+
+
+def test_status_tells_what_the_endpoint_there_serves_and_does(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    assert run("status")[1]["endpoint"] is None
+    fake.logs["s-1"] = [[reported(job="promote", champion=CHAMPION)]]
+    fake.looks["RayService"] = [status(**SERVED)]
+    run("deploy")
+    found = run("status")[1]["endpoint"]
+    assert (found["url"], found["version"]) == ("http://far-serve-svc.raymill:8000", "3")
+    assert (found["answers"], found["state"]) == (True, "answers")
+    service = fake.objects[("RayService", "far")]
+    for app, state in (
+        ({"status": "DEPLOYING"}, "waits for its replicas, deploying"),
+        ({"status": "DEPLOY_FAILED", "message": "no"}, "failed: no"),
+    ):
+        service["status"] = SERVED | {"activeServiceStatus": {"applicationStatuses": {"far": app}}}
+        found = run("status")[1]["endpoint"]
+        assert (found["answers"], found["state"]) == (False, state)
+    fake.add("ConfigMap", "raymill-store", data={"AWS_ENDPOINT_URL": "http://seaweedfs:8333"})
+    code, report, _ = run("status", "store=s3://raymill/far")
+    assert (code, "port-forward service/seaweedfs 8333" in report["error"]["fix"]) == (2, True)
 
 
 def test_a_status_of_before_the_last_change_says_nothing() -> None:

@@ -10,6 +10,7 @@ from raymill.drift_reference import DriftReference
 from raymill.errors import DataError
 from raymill.layout import CategoryFeature, Layout
 from raymill.prepared import FORMAT, Prepared, Shard, SplitInfo, shard_table, write_shard
+from raymill.rows import RowMatrix
 from raymill.schema import Schema, infer_schema
 from raymill.statistics import TableSummary
 from raymill.store import Store
@@ -109,7 +110,23 @@ def test_a_prepared_shard_has_numbers_then_categories_then_the_target() -> None:
     numbers = np.arange(6, dtype=np.float32).reshape(3, 2)
     features = Features(numbers=numbers, categories=np.array([[0], [1], [2]], np.int32))
     table = shard_table(layout, features, np.array([1, 0, 1], np.int32))
-    assert table.schema == pa.schema(
-        [("a", pa.float32()), ("b", pa.float32()), ("k", pa.int32()), ("__target__", pa.int32())]
-    )
+    kinds = [("a", pa.float32()), ("b", pa.float32()), ("k", pa.int32()), ("__target__", pa.int32())]
+    assert table.schema == pa.schema([pa.field(name, kind, nullable=False) for name, kind in kinds])
     assert table["b"].to_pylist() == [1.0, 3.0, 5.0]
+
+
+def test_marks_are_stored_as_booleans_and_read_as_the_same_floats(tmp_path: Path) -> None:
+    rows = 3_000
+    marks = (np.arange(rows) % 3 == 0).astype(np.float32)
+    late, minus, gap = marks.copy(), marks.copy(), marks.copy()
+    late[-1], minus[1], gap[2] = 0.5, -0.0, np.nan
+    numbers = np.stack([marks, late, minus, gap], axis=1)
+    layout = Layout(numbers=("marks", "late", "minus", "gap"), categories=())
+    features = Features(numbers=np.asfortranarray(numbers), categories=np.zeros((rows, 0), np.int32))
+    table = shard_table(layout, features, np.zeros(rows, np.int32))
+    assert [field.type for field in table.schema][:4] == [pa.bool_(), *[pa.float32()] * 3]
+    shard = write_shard(Store(str(tmp_path)), "train/00000-t-1.parquet", table)
+    split = {"train": SplitInfo(rows=rows, shards=(shard,))}
+    prepared = replace(_write(tmp_path), layout=layout, splits=split)
+    words = RowMatrix.load(prepared, "train", [(0, rows)]).words.numpy()
+    assert np.array_equal(words[:, :4], numbers.view(np.int32))

@@ -85,7 +85,7 @@ def test_where_no_command_may_be_run_the_ray_job_is_deleted_and_that_is_said() -
     fake, said = with_the_base(refused={"exec"}), list[str]()
     submitted(fake, **RUNNING)
     jobs_in(fake, said).stop(ID)
-    assert fake.deleted == [("RayJob", ID)]
+    assert fake.deleted == [("RayJob", ID), ("ConfigMap", ID)]
     assert said == [
         "Kubernetes refuses: exec is forbidden. So the RayJob is deleted, which asks its driver to end, too."
     ]
@@ -95,9 +95,9 @@ def test_where_no_command_may_be_run_the_ray_job_is_deleted_and_that_is_said() -
 def test_a_job_that_has_no_driver_yet_is_deleted(state: str) -> None:
     jobs = submitted(fake := with_the_base(), jobDeploymentStatus=state, rayClusterName="far-1")
     jobs.stop(ID)
-    assert (fake.executed, fake.deleted) == ([], [("RayJob", ID)])
+    assert (fake.executed, fake.deleted) == ([], [("RayJob", ID), ("ConfigMap", ID)])
     jobs.stop(ID)  # it is gone, which is fine
-    assert len(fake.deleted) == 1
+    assert len(fake.deleted) == 2
 
 
 def test_the_newest_twenty_of_a_name_stay_and_none_that_runs_goes() -> None:
@@ -108,7 +108,8 @@ def test_the_newest_twenty_of_a_name_stay_and_none_that_runs_goes() -> None:
         fake.objects[("RayJob", f"far-train-20261126-1200{number:02}-abcd")]["metadata"]["creationTimestamp"] = (
             f"2026-11-26T12:00:{number:02}Z"
         )
-    assert [name for kind, name in fake.deleted] == [f"far-train-20261126-1200{n:02}-abcd" for n in (1, 2, 3)]
+    gone = [f"far-train-20261126-1200{n:02}-abcd" for n in (1, 2, 3)]
+    assert fake.deleted == [(kind, name) for name in gone for kind in ("RayJob", "ConfigMap")]
 
 
 def test_what_a_job_waits_for_is_looked_for_as_far_as_it_may_be_seen() -> None:

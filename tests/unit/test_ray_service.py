@@ -54,7 +54,7 @@ def test_it_listens_to_all_on_the_port_that_is_named() -> None:
 
 
 def test_grpc_is_served_to_all_where_the_spec_asks_for_it() -> None:
-    service, beside = endpoint_objects(spec_in_a_bucket(serve={"grpc_port": 9100}), MODEL, template())
+    service, _, beside = endpoint_objects(spec_in_a_bucket(serve={"grpc_port": 9100}), MODEL, template())
     read = ServeDeploySchema.model_validate(config(service))
     assert (read.grpc_options.port, read.grpc_options.enable_reflection) == (9000, False)
     assert read.grpc_options.grpc_servicer_functions == [GRPC_SERVICE]
@@ -72,10 +72,25 @@ def test_grpc_is_served_to_all_where_the_spec_asks_for_it() -> None:
 
 
 def test_no_grpc_is_served_where_nobody_asks_for_it() -> None:
-    (service,) = endpoint_objects(spec_in_a_bucket(), MODEL, template())
+    service, _ = endpoint_objects(spec_in_a_bucket(), MODEL, template())
     assert "grpc_options" not in config(service)
     container = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]
     assert "grpc" not in {port.get("name") for port in container["ports"]}
+
+
+def test_one_worker_of_an_endpoint_stays_whatever_its_clusters_are_called() -> None:
+    service, budget = endpoint_objects(spec_in_a_bucket(), MODEL, template())
+    assert (budget["kind"], budget["metadata"]["name"]) == ("PodDisruptionBudget", "far-endpoint")
+    assert (budget["spec"]["minAvailable"], budget["spec"]["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    chosen = budget["spec"]["selector"]["matchLabels"]
+    cluster, of_kuberay = service["spec"]["rayClusterConfig"], {"ray.io/node-type": "worker"}
+    (workers,) = cluster["workerGroupSpecs"]
+    labels = workers["template"]["metadata"]["labels"] | of_kuberay
+    assert chosen.items() <= labels.items()
+    assert not chosen.items() <= (labels | {SPEC: "another"}).items()
+    heads = cluster["headGroupSpec"]["template"]["metadata"]["labels"] | {"ray.io/node-type": "head"}
+    assert not chosen.items() <= heads.items()
+    assert not chosen.items() <= ({SPEC: "far"} | of_kuberay).items()  # workers of a job
 
 
 def test_what_the_overlay_has_settled_is_kept() -> None:
@@ -196,7 +211,7 @@ def test_replicas_that_the_pods_could_never_hold_are_refused() -> None:
 
 def test_with_a_class_of_gateways_other_pods_take_over_by_tenths() -> None:
     assert rendered()["spec"]["upgradeStrategy"] == {"type": "NewCluster"}
-    (service,) = endpoint_objects(spec_in_a_bucket(), MODEL, template(), "istio")
+    service, _ = endpoint_objects(spec_in_a_bucket(), MODEL, template(), "istio")
     strategy = service["spec"]["upgradeStrategy"]
     assert strategy["type"] == "NewClusterWithIncrementalUpgrade"
     options = strategy["clusterUpgradeOptions"]

@@ -62,7 +62,7 @@ def kinds(text: str) -> list[str]:
         (["--job", "run"], ["ConfigMap", "RayJob"]),
         (["--job", "evaluate", "--cluster", "raymill"], ["ConfigMap", "RayJob"]),
         (["--job", "predict", "--input", "s3://a", "--output", "s3://b"], ["ConfigMap", "RayJob"]),
-        (["--service"], ["RayService"]),
+        (["--service"], ["RayService", "PodDisruptionBudget"]),
         (["--schedule", "0 3 * * *"], ["ConfigMap", "CronJob"]),
         (["--schedule", "@daily", "--job", "train"], ["ConfigMap", "CronJob"]),
     ],
@@ -88,6 +88,16 @@ def test_a_path_of_this_machine_is_refused_in_two_lines(
     code, text, said = rendered(capsys, "breast_cancer", words, ["store=s3://raymill/store", "tracking=sqlite:///x"])
     assert (code, text, len(said.splitlines())) == (2, "", 2)
     assert said.startswith("error: tracking is sqlite:///")
+
+
+@pytest.mark.parametrize("name", ["a: b", "UPPER", "", "-a", "a-", "1a", "a.b", "a\nb", "a" * 54])
+def test_a_cluster_that_can_not_be_called_so_is_refused_in_two_lines(
+    name: str, built: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text, said = rendered(capsys, "breast_cancer", ["--job", "train", f"--cluster={name}"])
+    assert (code, text, len(said.splitlines())) == (2, "", 2)
+    assert said.startswith(f"error: --cluster is {name!r}, and no RayCluster can be called so.\n")
+    assert rendered(capsys, "breast_cancer", ["--job", "train", "--cluster", "a" * 53])[0] == 0
 
 
 @pytest.mark.parametrize("words", [["--service"], ["--schedule", "@daily"]])

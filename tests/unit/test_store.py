@@ -103,6 +103,20 @@ def test_cells_that_repeat_are_written_as_a_dictionary_and_numbers_that_do_not_a
     assert decode_table(encode_table(table)).equals(table)
 
 
+def test_floats_of_32_bits_that_differ_are_not_compressed_and_all_else_is() -> None:
+    draws = np.random.default_rng(0).normal(size=5_000)
+    columns = {"narrow": draws.astype(np.float32), "wide": draws, "few": np.sign(draws).astype(np.float32)}
+    nested = {"list": pa.array([[x] for x in draws.tolist()])}
+    for table, codecs in (
+        (pa.table(columns), ["UNCOMPRESSED", "ZSTD", "ZSTD"]),
+        (pa.table(columns | nested), ["ZSTD", "ZSTD", "ZSTD", "ZSTD"]),
+    ):
+        written = encode_table(table)
+        group = pq.ParquetFile(pa.BufferReader(written)).metadata.row_group(0)
+        assert [group.column(i).compression for i in range(group.num_columns)] == codecs
+        assert decode_table(written).equals(table)
+
+
 def test_a_child_is_a_store_of_its_own(store: Store, tmp_path: Path) -> None:
     store.child("a/b").write_bytes("c", b"1")
     assert store.read_bytes("a/b/c") == b"1"
