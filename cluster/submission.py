@@ -80,6 +80,11 @@ class Submission:
                 return
             time.sleep(_POLL_S)
 
+    def said(self) -> str:
+        """What the job has said so far, its report too, without Ray's own lines."""
+        lines = self.api.log(self.id).splitlines(keepends=True)
+        return "".join(line for line in lines if not _NOT_FOR_HERE.match(line))
+
     def follow(self, console: Console) -> str:
         """Shows the job's lines until it ends; returns the JSON object that it reported, or nothing.
 

@@ -76,6 +76,15 @@ def test_lines_are_shown_once_and_whole_and_the_report_is_returned(monkeypatch: 
     assert shown.getvalue() == "one\ntwo\nlast\n"
 
 
+def test_what_a_job_has_said_is_without_rays_own_lines() -> None:
+    rays = "2026-11-26 20:16:43,001\tINFO job_manager.py:568 -- Runtime env is set up.\n"
+
+    class Done(Talking):
+        parts = (f"{rays}one\n{Talking.rays}two",)
+
+    assert Submission(api=Done("http://h"), id="i").said() == "one\ntwo"
+
+
 def test_a_job_of_another_name_or_of_no_raymill_is_none_of_a_specs() -> None:
     class Knowing(JobsApi):
         def job(self, id: str) -> Job:
