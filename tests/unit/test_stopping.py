@@ -74,7 +74,8 @@ def test_a_signal_in_the_midst_of_a_line_waits_for_no_lock_of_who_hears_it() -> 
     console, listener = Console(io.StringIO()), Interrupted()
     with console.heard_by(listener), on_interrupt(lambda: None, console):
         console.say("one line")
-    assert listener.heard == [
+    asked = "stopping, with a checkpoint if a step is under way; once more to stop at once"
+    assert listener.heard == ["one line", asked]
         "one line",
         "stopping, with a checkpoint if a step is under way; once more to stop at once",
     ]
