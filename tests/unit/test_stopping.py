@@ -76,9 +76,6 @@ def test_a_signal_in_the_midst_of_a_line_waits_for_no_lock_of_who_hears_it() -> 
         console.say("one line")
     asked = "stopping, with a checkpoint if a step is under way; once more to stop at once"
     assert listener.heard == ["one line", asked]
-        "one line",
-        "stopping, with a checkpoint if a step is under way; once more to stop at once",
-    ]
 
 
 def test_a_signal_waits_for_no_lock_that_asking_takes() -> None:
