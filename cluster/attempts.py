@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from cluster.crew import Crew
 from cluster.muster import muster
@@ -15,7 +15,7 @@ from cluster.state import is_embedded
 from cluster.workers import Stopped, WorkerFailure, run_on_workers
 from raymill.checkpoint import Checkpoints
 from raymill.console import Console
-from raymill.errors import Interrupted, MachineError, StoreError
+from raymill.errors import Interrupted, MachineError, StoreError, StoreRefused
 from raymill.loop import Fit
 from raymill.out_of_memory import is_out_of_memory
 from raymill.run import Run
@@ -28,23 +28,31 @@ _ASKED_AGAIN_S = 1.0
 _JOIN_S = 5.0  # what still writes then leaves nothing either
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """The step of the newest checkpoint: as far as is known, where the store can't be asked for a `problem`."""
+
+    step: int
+    problem: StoreError | None = None
+
+
 def fit_to_the_end(assignment: Assignment, run: Run, asked: threading.Event, console: Console) -> Fit:
     """Trains until the last epoch or until it is `asked` to stop, through all that the failure policy retries.
 
     Raises UserError at once, MachineError when retries are spent, Interrupted when asked to stop between attempts.
     """
-    attempt = Attempt(step=_newest_step(run, 0))
+    attempt = Attempt(step=_reached(run, 0).step)
     while True:
         outcome = _attempt(assignment, attempt, run, asked, console)
         if isinstance(outcome, Fit):
             return outcome
-        decision = _decide(outcome, attempt, _newest_step(run, attempt.step))
+        reached = _reached(run, attempt.step)
+        decision = _decide(outcome, attempt, reached)
         if isinstance(decision, GiveUp):
             raise decision.error
         ended = "was stopped" if isinstance(outcome, Stopped) else "failed"
         told = f"attempt {attempt.number} {ended} ({decision.reason})"
-        onward = "going on from the newest checkpoint" if decision.attempt.step else "starting over"
-        console.say(f"train     {told}; {onward}")
+        console.say(f"train     {told}; {_onward(reached)}")
         console.note("retry", told)
         console.meter.retried(decision.kind)
         if asked.wait(decision.wait_s):
@@ -52,10 +60,19 @@ def fit_to_the_end(assignment: Assignment, run: Run, asked: threading.Event, con
         attempt = decision.attempt
 
 
-def _decide(outcome: WorkerFailure | Stopped, attempt: Attempt, step: int) -> Again | GiveUp:
+def _decide(outcome: WorkerFailure | Stopped, attempt: Attempt, reached: Reached) -> Again | GiveUp:
     if isinstance(outcome, Stopped):
-        return after_a_stop(outcome.cause, attempt, step)
-    return after_failures(outcome.errors, attempt, step, outcome.ranks)
+        return after_a_stop(outcome.cause, attempt, reached.step)
+    refused = isinstance(reached.problem, StoreRefused)
+    return after_failures(outcome.errors, attempt, reached.step, outcome.ranks, refused=refused)
+
+
+def _onward(reached: Reached) -> str:
+    if reached.step:
+        return "going on from the newest checkpoint"
+    if reached.problem is None:
+        return "starting over"
+    return "going on from the newest checkpoint, if there is one, for which the store can't be asked now"
 
 
 def _attempt(
@@ -76,8 +93,7 @@ def _attempt(
     name = uuid.uuid4().hex[:8]
     stop, assignment = run.stop(name), replace(assignment, attempt=name)
     with _passed_on(asked, stop, console):
-        scratch = run.store.child(run.scratch)
-        outcome = run_on_workers(train_rank, assignment, crew, workers, attempt=name, scratch=scratch, stop=stop.ask)
+        outcome = run_on_workers(train_rank, assignment, crew, workers, attempt=name, stop=stop.ask)
     return _told(outcome, asked, console)
 
 
@@ -138,9 +154,9 @@ def _crew(recipe: TrainSpec) -> Crew:
     return Crew.of(recipe.least_workers, recipe.most_workers, cpus=recipe.cpus_asked, gpus=recipe.gpus_per_worker)
 
 
-def _newest_step(run: Run, known: int) -> int:
+def _reached(run: Run, known: int) -> Reached:
     """The newest checkpoint's step; the one that is known where the store is away, which may be what is decided on."""
     try:
-        return Checkpoints(run.store, run.checkpoints).newest_step()
-    except StoreError:
-        return known
+        return Reached(step=Checkpoints(run.store, run.checkpoints).newest_step())
+    except StoreError as error:
+        return Reached(step=known, problem=error)

@@ -66,16 +66,16 @@ class Capacity:
         coming = sum(_room([kind.resources], cpus, gpus) * self._left(kind) for kind in self.types if self._left(kind))
         if here + coming >= count:
             return
+        asked = _numbers({"CPU": cpus, "GPU": gpus})
         if here + coming:
-            more = f", and {coming} more with all that the autoscaler may add" if self.types else ""
+            more = f", and for {coming} more with all that the autoscaler may add" if self.types else ""
             raise ResourceError(
-                f"{count} {_plural(what)} ask for {cpus:g} CPUs and {gpus:g} GPUs each, and the {len(self.nodes)} "
-                f"nodes, with {_total(self.nodes, 'CPU'):g} CPUs and {_total(self.nodes, 'GPU'):g} GPUs together, "
-                f"hold {here} of them{more}.",
+                f"{count} {_plural(what)} ask for {asked} each, and there is room for {here} of them on "
+                f"{counted(len(self.nodes), 'node')} with {_numbers(_together(self.nodes))} together{more}.",
                 "Ask for fewer, or for less each, in the spec, or use a larger machine.",
             )
         raise ResourceError(
-            f"One {what} asks for {cpus:g} CPUs and {gpus:g} GPUs, and no node has them: "
+            f"One {what} asks for {asked}, and no node has them: "
             f"the largest of {len(self.nodes)} has {_numbers(_largest(self.nodes, gpus))}; {self._autoscaler(gpus)}.",
             "Ask for less in the spec, or use a larger machine.",
         )
@@ -138,11 +138,16 @@ def _largest(nodes: Sequence[Resources], gpus: float) -> Resources:
 
 
 def _numbers(node: Resources) -> str:
-    return f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs"
+    return f"{counted(node.get('CPU', 0), 'CPU')} and {counted(node.get('GPU', 0), 'GPU')}"
 
 
-def _total(nodes: Sequence[Resources], name: str) -> float:
-    return sum(node.get(name, 0) for node in nodes)
+def _together(nodes: Sequence[Resources]) -> Resources:
+    return {name: sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU")}
+
+
+def counted(amount: float, noun: str) -> str:
+    """So many of something, such as `1 GPU` or `0.5 CPUs`."""
+    return f"{amount:g} {noun}" if amount == 1 else f"{amount:g} {_plural(noun)}"
 
 
 def _plural(what: str) -> str:

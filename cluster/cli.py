@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import shlex
 import sys
@@ -19,11 +20,11 @@ from cluster.ending import as_ours
 from cluster.grammar import KUBERNETES, SUBMITTED, again, parse
 from cluster.here import STEPS
 from cluster.noise import WithoutRemarks
-from cluster.output import Output
+from cluster.output import Output, settle
 from cluster.remote import EndedElsewhere
 from cluster.stopping import sigterm_as_ctrl_c
 from raymill.console import Console
-from raymill.errors import InternalError, RaymillError, TrackerError
+from raymill.errors import InternalError, MachineError, RaymillError, TrackerError
 from raymill.loggable import without_userinfo
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
@@ -37,8 +38,10 @@ Command = Callable[[argparse.Namespace, Console, Output], dict[str, Any]]
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0, or the code of the owner of what went wrong."""
     arguments = parse(argv)
+    logging.raiseExceptions = arguments.debug  # a traceback for each line that Ray can't log, as on a full disk
     _make_importable(str(Path.cwd()))
-    console, output = Console(), Output(sys.stdout, arguments.command, arguments.json)
+    console = Console()
+    output = Output(sys.stdout, arguments.command, arguments.json, console)
     with contextlib.redirect_stdout(sys.stderr if arguments.debug else WithoutRemarks(sys.stderr)):
         try:
             with sigterm_as_ctrl_c(), console.showing(_LOGGER):
@@ -48,7 +51,10 @@ def main(argv: list[str] | None = None) -> int:
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the last frame: all is ours to explain
             report, code = _explain(as_ours(error), arguments, console)
     output.report(report, code)
-    return code
+    printed = output.end()
+    settle(console.stream)
+    # Of a job the store has what was to be printed; of any other command nothing is left.
+    return code if printed or code or arguments.command in SUBMITTED else MachineError.exit_code
 
 
 def _make_importable(folder: str) -> None:
@@ -58,12 +64,11 @@ def _make_importable(folder: str) -> None:
 
 
 def _status(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
-    from cluster.endpoint_record import find
+    from cluster.endpoint_standing import standing_of
     from raymill.standing import Standing
-    from raymill.store import Store
 
     spec = _load(arguments)
-    standing = Standing.of(spec, answers=find(Store(spec.store), spec.name) is not None)
+    standing = Standing.of(spec, standing_of(spec, arguments.on))
     if not arguments.json:
         output.text(without_userinfo("".join(f"{line}\n" for line in standing.lines())))
     return standing.to_json()

@@ -97,7 +97,16 @@ def deploy_version(
         settle(store, spec.name, version)
         console.say(f"{spec.name} version {version} is already served at {url}")
         return replace(endpoint, changed=False)
-    was = health_of(url, certificate) if there else None
+    _change(spec, args, endpoint, before, front)
+    _record(args, endpoint).write(store)
+    settle(store, spec.name, version)
+    _say(spec, endpoint, console)
+    return endpoint
+
+
+def _change(spec: Spec, args: dict[str, Any], endpoint: Endpoint, before: EndpointRecord | None, front: Front) -> None:
+    """Has Serve run a version, and returns when it answers. What ran before stays where that fails, which is raised."""
+    was = None if endpoint.is_new else health_of(endpoint.url, endpoint.certificate)
     try:
         _run(args)
         with waiting({"CPU": spec.serve.cpus}):
@@ -105,14 +114,14 @@ def deploy_version(
     except _Overtaken:
         raise
     except RaymillError as cause:
-        raise _undone(args, cause, before, there) from cause
-    _record(args, endpoint).write(store)
-    settle(store, spec.name, version)
+        raise _undone(args, cause, before, not endpoint.is_new) from cause
+
+
+def _say(spec: Spec, endpoint: Endpoint, console: Console) -> None:
     by_grpc = "" if spec.serve.grpc_port is None else f", and by gRPC on port {spec.serve.grpc_port}"
-    console.say(f"{spec.name} version {version} is served at {url}{by_grpc}")
+    console.say(f"{endpoint.name} version {endpoint.version} is served at {endpoint.url}{by_grpc}")
     if said := remark(spec.serve):
         console.say(said)
-    return endpoint
 
 
 def undeploy(spec: Spec, console: Console) -> None:

@@ -76,6 +76,8 @@ def _add_job(commands: Any, name: str, text: str) -> None:
         parser.add_argument(
             "--on", metavar="ADDRESS", help="a cluster's Jobs API, as http://HOST:8265, or k8s; default: here"
         )
+    if name == "status":
+        _add_place(parser)
     if name == "run":
         ending = parser.add_mutually_exclusive_group()
         ending.add_argument("--no-serve", action="store_true", help="stop after the gate")
@@ -85,6 +87,10 @@ def _add_job(commands: Any, name: str, text: str) -> None:
     if name == "predict":
         parser.add_argument("--input", required=True, help="a file, glob or folder of raw rows")
         parser.add_argument("--output", required=True, help="a folder for Parquet files")
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--on", choices=[KUBERNETES], help="of an endpoint in Kubernetes; default: here")
 
 
 def _add_canary(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +126,7 @@ def _add_release(commands: Any) -> None:
         action.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE")
         action.add_argument("--json", action="store_true", help="one JSON object on stdout")
         action.add_argument("--debug", action="store_true", help="Ray's own logs, and tracebacks")
-        action.add_argument("--on", choices=[KUBERNETES], help="of an endpoint in Kubernetes; default: here")
+        _add_place(action)
 
 
 def _add_reading(commands: Any) -> None:

@@ -45,7 +45,7 @@ def served(spec: Spec, api: KubernetesApi) -> Served:
             f"There is no endpoint {endpoint_name(spec.name)} in the namespace {api.namespace}.",
             "Type `raymill deploy SPEC --on k8s` first.",
         )
-    arguments = _arguments(found, spec.name)
+    arguments = arguments_of(found, spec.name)
     store = Store(spec.store).uri
     if arguments["store_uri"] != store:
         raise ResourceError(
@@ -98,7 +98,7 @@ def _deploys(api: KubernetesApi, overlay: Overlay) -> Deploy:
     return lambda spec, model, console: serve_model(spec, model, api, overlay, console)
 
 
-def _arguments(service: Mapping[str, Any], name: str) -> dict[str, Any]:
+def arguments_of(service: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Arguments of its application, as `serving.app` takes them; raises ResourceError where it is none of raymill's."""
     try:
         [application] = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from contextlib import suppress
 from typing import Any, TextIO
 
+from raymill.console import Console
 from raymill.loggable import scrubbed
 
 
@@ -15,9 +18,10 @@ class Output:
     No URI in the object shows a password.
     """
 
-    def __init__(self, stream: TextIO, command: str, as_json: bool) -> None:
-        self._stream, self._command, self._as_json = stream, command, as_json
+    def __init__(self, stream: TextIO, command: str, as_json: bool, console: Console) -> None:
+        self._stream, self._command, self._as_json, self._console = stream, command, as_json, console
         self._started_s = time.monotonic()
+        self._is_lost = False
 
     def text(self, text: str) -> None:
         self._stream.write(text)
@@ -28,6 +32,36 @@ class Output:
             status = "succeeded" if code == 0 else "interrupted" if code == 130 else "failed"
             elapsed_s = report.get("elapsed_s", {}) | {"total": round(time.monotonic() - self._started_s, 3)}
             document = {"job": self._command, "status": status, **report, "elapsed_s": elapsed_s}
-            self._stream.write(json.dumps(scrubbed(document)) + "\n")
-            self._stream.flush()
+            self._print(json.dumps(scrubbed(document)) + "\n")
         self._as_json = False
+
+    def end(self) -> bool:
+        """Whether all has been taken that was printed, which a file on a full disk does not do; says so if not."""
+        self._lose(settle(self._stream))
+        return not self._is_lost
+
+    def _print(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError | None) -> None:
+        if error is not None and not self._is_lost:
+            self._console.say(f"WARNING: standard output takes no more: {error.strerror}.")
+            self._is_lost = True
+
+
+def settle(stream: TextIO) -> OSError | None:
+    """Writes what a stream still holds; returns why that can't be, and has then dropped it.
+
+    Python would try once more when it ends, and make 120 of any exit code.
+    """
+    try:
+        stream.flush()
+    except OSError as error:
+        with suppress(OSError):  # of a stream that is no file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None

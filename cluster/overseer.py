@@ -56,7 +56,7 @@ class Overseer:
         while not self._ended.wait(_EVERY_S):
             try:
                 sight = self._see()
-                self._tell(doubt(sight))
+                self._tell(sight)
                 self._act(judge(sight))
             except (ray.exceptions.RayError, StoreError, TimeoutError):
                 continue  # a head or a store that is away is asked again; the attempt itself meets it, if it stays away
@@ -85,10 +85,13 @@ class Overseer:
             granted_s=lasted_s("granted", granted),
         )
 
-    def _tell(self, doubted: str | None) -> None:
-        """Says once of each standstill that there is one."""
+    def _tell(self, sight: Sight) -> None:
+        """Says once of each standstill that there is one, and once that it is over, if it ends by itself."""
+        doubted = doubt(sight)
         if doubted is not None and not self._doubts:
             _LOG.warning(doubted)
+        if self._doubts and doubted is None and sight.still_s <= sight.stuck_s:
+            _LOG.warning("the ranks move again")
         self._doubts = doubted is not None
 
     def _act(self, judged: GoOn | Verdict) -> None:

@@ -47,7 +47,7 @@ def logs(arguments: argparse.Namespace, console: Console, output: Output) -> dic
         if arguments.follow:
             return watch(submission, spec, job.metadata.get("command", ""), console)
         _keep_end_of(job, submission.api, spec)
-        text, state = submission.api.log(job.id), _state(job)
+        text, state = submission.said(), _state(job)
     else:
         store, record = _store_for(arguments, spec, console), _stored(arguments, spec)
         path = record.workers_log if arguments.workers else record.driver_log

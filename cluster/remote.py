@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from raymill.store import Store
 
 _SEEN_CHARS = 1 << 20
+_CANCELLED = "STOPPED"
 
 
 class EndedElsewhere(Exception):
@@ -57,7 +58,7 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
     store = store_here(spec, api)
     try:
         with console.heard_by(seen):
-            report = submission.follow(console) or _kept_report(store, submission.id, console)
+            report = _whole(submission.follow(console)) or _kept_report(store, submission.id, console)
         job = submission.job()
         with contextlib.suppress(RaymillError):  # no way from here to the store; the cluster knows it all
             if store is not None:
@@ -69,7 +70,18 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
         if isinstance(error, MachineError):
             raise
         raise MachineError(error.what, f"{error.fix} The same command continues.") from error  # its address was right
+    if job.status == _CANCELLED and report:
+        console.say(f"{job.id} was cancelled")
     return _ending(job, report)
+
+
+def _whole(report: str) -> str:
+    """A report as it was shown; nothing where a full disk below the job's log has cut it."""
+    try:
+        json.loads(report)
+    except ValueError:
+        return ""
+    return report
 
 
 def _kept_report(store: Store | None, id: str, console: Console) -> str:
@@ -141,11 +153,13 @@ def _last_step(arguments: argparse.Namespace) -> str:
 
 def _ending(job: Job, report: str) -> dict[str, Any]:
     """The report of a job that succeeded. Raises what became of another."""
-    if job.status == "STOPPED":
+    found: dict[str, Any] = json.loads(report or "{}")
+    if job.status == _CANCELLED and "error" in found:  # it has said so itself
+        raise EndedElsewhere(found, Interrupted.exit_code)
+    if job.status == _CANCELLED:
         raise Interrupted(f"The job {job.id} was cancelled.", "Type the same command to continue.")
     if not report:
         raise unexplained(job)
-    found: dict[str, Any] = json.loads(report)
     if job.exit_code or job.status != "SUCCEEDED":
         raise EndedElsewhere(found, job.exit_code or MachineError.exit_code)
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from cluster.oversight import Move, Resize
-from raymill.errors import MachineError, OutOfMemory, RaymillError, UserError, WorkerLost
+from raymill.errors import MachineError, OutOfMemory, RaymillError, StoreError, StoreRefused, UserError, WorkerLost
 from raymill.out_of_memory import is_out_of_memory
 
 MAX_RETRIES = 3
@@ -40,7 +40,7 @@ class Attempt:
     """How an attempt is made, and what has been spent since training last got further.
 
     `passes`: in how many parts a rank's share of a step goes through the model; `most`: the most workers that it begins
-    with, None for as many as the spec says; `step`: the newest checkpoint's.
+    with, None for as many as the spec says; `step`: the newest checkpoint's; `cause`: what the store said first.
     """
 
     number: int = 1
@@ -49,6 +49,7 @@ class Attempt:
     step: int = 0
     failures: int = 0
     preemptions: int = 0
+    cause: StoreError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ def after_a_stop(cause: Move | Resize | None, attempt: Attempt, step: int) -> Ag
 
 
 def after_failures(
-    failures: Sequence[BaseException], attempt: Attempt, step: int, ranks: Sequence[int] = ()
+    failures: Sequence[BaseException], attempt: Attempt, step: int, ranks: Sequence[int] = (), *, refused: bool = False
 ) -> Again | GiveUp:
     """Decides from the failures, whose `ranks` may be known, and from the step of the newest checkpoint.
 
@@ -88,7 +89,8 @@ def after_failures(
     a process or node that died, a store that failed, ranks that say nothing but that a peer went away. A node that was
     taken away on purpose has a budget of its own. Where memory ran out, a step is made in two passes, once. Workers
     that got no room in time, since another job took it between mustering and their start, cost nothing: mustering waits
-    for it. Anything else is raised as it is, also when other ranks only tell of having lost the one that raised it.
+    for it. A store that has refused a rank, and is `refused` to whoever asks it now, refuses the next ranks too, so
+    that is raised at once. So is anything else, also when other ranks only tell of having lost the one that raised it.
     """
     spent = _refilled(attempt, step)
     chains = [_innermost_first(failure) for failure in failures]
@@ -109,6 +111,8 @@ def after_failures(
     unexplained = next((chain for chain in chains if not _lost_peer(chain[0])), None)
     if machine is None and unexplained is not None:
         return GiveUp(error=_to_raise(unexplained))
+    if refused and isinstance(machine, StoreRefused):
+        return GiveUp(error=machine)
     first = next((rank for rank, chain in zip(ranks, chains, strict=False) if machine in chain), None)
     who = "" if first is None or len(ranks) < 2 else f"rank {first}: "
     return _failed(machine, f"{who}{_reason(machine, errors)}", spent)
@@ -117,15 +121,24 @@ def after_failures(
 def _refilled(attempt: Attempt, step: int) -> Attempt:
     """The attempt with any number of workers again, and with nothing spent where training has got further since."""
     free = replace(attempt, most=None)
-    return replace(free, step=step, failures=0, preemptions=0) if step > attempt.step else free
+    return replace(free, step=step, failures=0, preemptions=0, cause=None) if step > attempt.step else free
 
 
 def _failed(machine: BaseException | None, reason: str, spent: Attempt) -> Again | GiveUp:
     failures = spent.failures + 1
+    cause = spent.cause or (machine if isinstance(machine, StoreError) else None)
     if failures <= MAX_RETRIES:
         wait_s = min(_FIRST_WAIT_S * 4 ** (failures - 1), _LONGEST_WAIT_S)
-        following = replace(spent, number=spent.number + 1, failures=failures)
+        following = replace(spent, number=spent.number + 1, failures=failures, cause=cause)
         return Again(kind="failure", reason=reason, attempt=following, wait_s=wait_s)
+    return _spent(machine, reason, cause, failures)
+
+
+def _spent(machine: BaseException | None, reason: str, cause: StoreError | None, failures: int) -> GiveUp:
+    """The last error where that is one of ours; what the store said first is told where the last one hides it."""
+    if cause is not None and not isinstance(machine, StoreError):
+        last = f"The last of {failures} failures: {reason.rstrip('.')}."
+        return GiveUp(error=type(cause)(f"{cause.what} {last}", cause.fix))
     if isinstance(machine, MachineError):
         return GiveUp(error=machine)
     return GiveUp(

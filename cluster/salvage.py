@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _STATES = {"SUCCEEDED": SUCCEEDED, "STOPPED": INTERRUPTED}
 _CHARS = 1 << 20
 _SHOWN_CHARS = 300
+_TRACEBACK = "Traceback (most recent call last):"
 _ITS_LOG = ", last available logs (truncated to 20,000 chars):"  # in Ray's message, before the log's last lines
 
 
@@ -53,6 +54,8 @@ def salvage_lost(store: Store, id: str, name: str, command: str, address: str, l
 def unexplained(job: Job) -> MachineError:
     """What there is to say about a job that ended without a report."""
     cause, _, log = job.message.partition(_ITS_LOG)
+    before, _, trace = cause.partition(_TRACEBACK)
+    cause = " ".join([before, *trace.strip().splitlines()[-1:]])
     ends = [" ".join(part.split())[:_SHOWN_CHARS] for part in (cause, *log.strip().splitlines()[-1:])]
     said = "; its last line: ".join(end for end in ends if end).rstrip(".") or "it did not say why"
     return MachineError(

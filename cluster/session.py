@@ -26,6 +26,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -95,6 +96,8 @@ def open_session(
                 threading.Thread(target=beside, name="beside", daemon=True).start()
             found = _connect(address, debug)
             take_sigterm()  # from Ray, whose own handler ends the process with exit code 15 and not a word
+            if "ray.data" in sys.modules:
+                _set_up_data_logging()
             if needs_serve and not debug:
                 _quieten_serve()
             if address is not None:
@@ -232,17 +235,28 @@ def _own(scratch: Path, debug: bool) -> dict[str, str]:
 
 
 def _data_logging(scratch: Path) -> str:
-    """A logging configuration by which Ray Data writes to the session's log files only; it has no other switch."""
+    """A logging configuration by which Ray Data writes errors to the session's log files only.
+
+    It has no other switch, and of a pass that has said anything, as its warning that bars are off, it closes a file of
+    its own in the end, which on a full disk fails the pass.
+    """
     handler = {"class": "ray.data._internal.logging.SessionFileHandler", "filename": "ray-data.log"}
     config = {
         "version": 1,
         "disable_existing_loggers": False,
         "handlers": {"file": handler},
-        "loggers": {"ray.data": {"level": "INFO", "handlers": ["file"], "propagate": False}},
+        "loggers": {"ray.data": {"level": "ERROR", "handlers": ["file"], "propagate": False}},
     }
     path = scratch / "ray-data-logging.yaml"
     path.write_text(json.dumps(config))
     return str(path)
+
+
+def _set_up_data_logging() -> None:
+    """Lets Ray Data read its logging configuration again: `python -m jobs.evaluate` imports it before there is one."""
+    from ray.data._internal.logging import configure_logging
+
+    configure_logging()
 
 
 def _free_ports(count: int) -> list[int]:

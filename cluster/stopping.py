@@ -78,7 +78,7 @@ def on_interrupt(ask: Callable[[], None], console: Console) -> Iterator[None]:
 
     def listen() -> None:
         if heard.get():
-            console.say("stopping with a checkpoint after this step; once more to stop at once")
+            console.say("stopping, with a checkpoint if a step is under way; once more to stop at once")
             ask()
 
     def handle(number: int, frame: FrameType | None) -> None:

@@ -32,8 +32,10 @@ SUBMITTED_BY = "RAYMILL_VERSION"  # of the raymill that has handed the job over
 _ENDS_WITHIN_S = 120  # with a checkpoint; Ray kills a job that is stopped after 3 s by default
 _POLL_S = 1.0
 _REPORT = '{"job": '
-# Ray's lines about the job, and advice to type a command in the folder that the job ran in.
-_NOT_FOR_HERE = re.compile(r".*\tINFO job_manager\.py:\d+ -- |Running entrypoint for job |next: ")
+# Ray's lines about the job and about its own logs on a full disk, and advice to type a command where the job ran.
+_NOT_FOR_HERE = re.compile(
+    r".*\tINFO job_manager\.py:\d+ -- |Running entrypoint for job |\[\*\*\* LOG ERROR #\d+ \*\*\*\] |next: "
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,11 @@ class Submission:
             if ended:
                 return
             time.sleep(_POLL_S)
+
+    def said(self) -> str:
+        """What the job has said so far, its report too, without Ray's own lines."""
+        lines = self.api.log(self.id).splitlines(keepends=True)
+        return "".join(line for line in lines if not _NOT_FOR_HERE.match(line))
 
     def follow(self, console: Console) -> str:
         """Shows the job's lines until it ends; returns the JSON object that it reported, or nothing.

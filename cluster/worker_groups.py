@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.capacity import Capacity, NodeType, Resources
+from cluster.capacity import Capacity, NodeType, Resources, counted
 from cluster.crew import places
 from cluster.preflight import Ask
 from raymill.errors import ResourceError
@@ -58,7 +58,7 @@ def require_room(groups: Sequence[WorkerGroup], head: Resources, asks: Sequence[
     for ask in asks:
         if ask.gpus and not any(group.resources["GPU"] for group in groups):
             raise ResourceError(
-                f"One {ask.what} asks for {ask.gpus:g} GPUs, and {place} has no worker group {GPU_GROUP}, "
+                f"One {ask.what} asks for {counted(ask.gpus, 'GPU')}, and {place} has no worker group {GPU_GROUP}, "
                 f"only {'; '.join(map(_described, groups))}.",
                 "Add the component k8s/components/gpu to the overlay, or ask for no GPU in the spec.",
             )
@@ -67,7 +67,7 @@ def require_room(groups: Sequence[WorkerGroup], head: Resources, asks: Sequence[
 
 
 def _described(group: WorkerGroup) -> str:
-    return f"{group.name} with {group.resources['CPU']:g} CPUs a pod, up to {group.most} pods"
+    return f"{group.name} with {counted(group.resources['CPU'], 'CPU')} a pod, up to {counted(group.most, 'pod')}"
 
 
 def _number(quantity: Any) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,10 +10,10 @@ from typing import Any, TypeVar
 
 from cluster.beats import beating
 from cluster.crew import Crew
+from cluster.nowhere import nowhere
 from cluster.overseer import Overseer
 from cluster.oversight import STUCK_S, Move, Resize, Stuck
-from raymill.errors import StoreError, WorkerLost
-from raymill.store import Store
+from raymill.errors import WorkerLost
 
 Value = TypeVar("Value")
 _SAID_CHARS = 400
@@ -46,7 +45,6 @@ def run_on_workers(
     workers: int,
     *,
     attempt: str,
-    scratch: Store,
     stop: Callable[[], None],
     stuck_s: float = STUCK_S,
 ) -> Any | WorkerFailure | Stopped:
@@ -56,7 +54,7 @@ def run_on_workers(
     end with a checkpoint; a rank that keeps the others waiting for `stuck_s` seconds is killed.
     """
     with Overseer(attempt, crew, workers, stop, stuck_s) as overseer:
-        outcome = _fit(function, argument, attempt, crew, workers, scratch)
+        outcome = _fit(function, argument, attempt, crew, workers)
     match overseer.verdict:
         case Stuck(reason=reason):
             return WorkerFailure(errors=(WorkerLost(f"{reason}.", "See what that rank's process waits for."),))
@@ -65,13 +63,10 @@ def run_on_workers(
     return outcome
 
 
-def _fit(
-    function: Callable[..., Any], argument: Any, attempt: str, crew: Crew, workers: int, scratch: Store
-) -> Any | WorkerFailure:
+def _fit(function: Callable[..., Any], argument: Any, attempt: str, crew: Crew, workers: int) -> Any | WorkerFailure:
     """Signals stay with the caller: `fit` runs beside the main thread, or it would take them.
 
-    Ray Train keeps its files in `scratch`, which is deleted afterwards. An interrupted call leaves its workers to the
-    end of the Ray session.
+    An interrupted call leaves its workers to the end of the Ray session.
     """
     from ray.exceptions import RayActorError
     from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -86,7 +81,8 @@ def _fit(
         ),
         run_config=RunConfig(
             name=attempt,
-            storage_path=scratch.uri,
+            storage_path="/ray-train",
+            storage_filesystem=nowhere(),
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=0, max_preemption_failures=0),
         ),
     )
@@ -100,9 +96,6 @@ def _fit(
         return WorkerFailure(errors=(error,))
     except RayActorError as error:
         return WorkerFailure(errors=(unled(str(error), error.actor_init_failed),))
-    finally:
-        with contextlib.suppress(StoreError):  # a store that is away hides no outcome; `raymill clean` removes it then
-            scratch.delete(attempt)
 
 
 def unled(said: str, in_the_beginning: bool) -> WorkerLost:

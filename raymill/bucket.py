@@ -17,8 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from raymill.errors import SpecError, StoreError
-from raymill.s3_service import service
+from raymill.errors import SpecError, StoreError, StoreRefused
+from raymill.s3_service import CHECK_ANSWERS_WITHIN_S, service
 from raymill.s3_uri import SCHEME, parts_of
 
 _DELETES_AT_ONCE = 1000  # S3's own bound
@@ -26,6 +26,11 @@ _SETTLES_S = 2.0  # within which others that have found the same write too
 _TRIED = re.compile(r" \(reached max retries: \d+\)")
 _GONE = {"404", "NoSuchKey", "NotFound"}
 _DENIED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
+# The same of pyarrow, whose errors are plain OSErrors; it knows some codes by names of its own.
+_DENIED_IN_TEXT = re.compile(
+    r"AWS Error (ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|UNKNOWN \(HTTP status 403\))"
+    rf"|Unable to parse ExceptionName: ({'|'.join(sorted(_DENIED))})\b"
+)
 _OVERTAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
 _BUSY = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
 _BUSY_STATUS = {408, 429, 500, 502, 503, 504}
@@ -37,6 +42,11 @@ class Unanswered(OSError):
 
 class Refused(OSError):
     """The service answered that this user may not."""
+
+
+def is_refused(error: OSError) -> bool:
+    """Whether an error says that this user may not: neither waiting nor trying again mends that."""
+    return isinstance(error, Refused) or bool(_DENIED_IN_TEXT.search(str(error)))
 
 
 class _Unmet(OSError):
@@ -169,13 +179,14 @@ class Bucket:
         endpoint = service().endpoint
         if isinstance(error, Unanswered):
             fix = "Start it, or correct AWS_ENDPOINT_URL; then type the command again."
-            return StoreError(f"{self.uri}: the S3 service at {endpoint} doesn't answer: {error}.", fix)
+            late = f"the S3 service at {endpoint} doesn't answer within {CHECK_ANSWERS_WITHIN_S} s: {error}."
+            return StoreError(f"{self.uri}: {late}", fix)
         if isinstance(error, FileNotFoundError):
             fix = "Correct its name, or make it; then type the command again."
             return StoreError(f"There is no bucket {self.uri} at {endpoint}.", fix)
         if isinstance(error, Refused):
             fix = "Use the keys or AWS_PROFILE of a user who may list, read, write and delete there."
-            return StoreError(f"{self.uri} may not be {verb} by this user: {error}.", fix)
+            return StoreRefused(f"{self.uri} may not be {verb} by this user: {error}.", fix)
         return StoreError(f"{self.uri} could not be {verb}: {error}.", "Mend that, and type the command again.")
 
     def _pages(self, folder: str, how: dict[str, str]) -> Iterator[dict[str, Any]]:

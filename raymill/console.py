@@ -19,7 +19,7 @@ from raymill.meter import Meter
 _REDRAW_EVERY_S = 0.1
 _LINE_EVERY_S = 10.0
 _BAR_CELLS = 24
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Listener(Protocol):
@@ -52,7 +52,7 @@ class Console:
             self.stream.write(text)
             self.stream.flush()
         except OSError as error:
-            if not self.live and error.errno not in _FULL:
+            if not self.live and error.errno not in FULL:
                 raise
 
     def note(self, kind: str, text: str) -> None:

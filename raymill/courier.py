@@ -19,7 +19,7 @@ from raymill.errors import ResourceError, StoreError, TrackerError
 from raymill.evaluation import Evaluation
 from raymill.history import EpochRecord, read_history
 from raymill.lineage import git_commit
-from raymill.mlflow_failure import gist
+from raymill.mlflow_failure import gist, is_refused
 from raymill.outage import WAITS_S, Outages
 from raymill.run import Run, tracker_is_known
 from raymill.spec import Spec
@@ -167,8 +167,10 @@ class Courier:
         try:
             yield
         except TrackerError as error:
-            reason = gist(error.__cause__) if isinstance(error.__cause__, Exception) else error.what
-            self._outages.away(place, since_s, reason, _GOES_ON)
+            cause = error.__cause__
+            reason = gist(cause) if isinstance(cause, Exception) else error.what
+            refused = cause is not None and is_refused(cause)
+            self._outages.away(place, since_s, reason, _GOES_ON, "refuses this user" if refused else "is away")
             raise
         self._outages.back(place)
 

@@ -7,6 +7,7 @@ RaymillError
 │   └── ResourceError            asks for what this machine or cluster can never give
 ├── MachineError        exit 3   the machine: retried from the last checkpoint
 │   ├── StoreError               a folder or bucket that can't be read or written
+│   │   └── StoreRefused         its service answered that this user may not
 │   ├── TrackerError             MLflow can't be reached or refuses
 │   ├── OutOfMemory              a process needed more than its machine or accelerator has
 │   └── WorkerLost               a process or node died
@@ -28,6 +29,7 @@ __all__ = [
     "ResourceError",
     "SpecError",
     "StoreError",
+    "StoreRefused",
     "TrackerError",
     "UserError",
     "WorkerLost",
@@ -77,6 +79,10 @@ class MachineError(RaymillError):
 
 class StoreError(MachineError):
     """The store can't be read or written."""
+
+
+class StoreRefused(StoreError):
+    """The store's service answered that this user may not, as when credentials have expired."""
 
 
 class TrackerError(MachineError):

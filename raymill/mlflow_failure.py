@@ -6,10 +6,11 @@ It knows errors by what they carry and are called, and imports neither MLflow no
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from raymill.loggable import without_userinfo
 
+_REFUSED_STATUS = {401, 403}
 _BUSY_STATUS = {408, 429, 500, 502, 503, 504}
 # Of requests, urllib3, botocore and SQLAlchemy: no connection, one that broke, no answer in time, only busy answers.
 _PASSING = {
@@ -33,8 +34,13 @@ def may_pass(error: BaseException) -> bool:
     names = {kind.__name__ for each in chain for kind in type(each).__mro__}
     if names & _LASTING:
         return False
-    status = next((found for each in chain if (found := _status(each)) is not None), None)
+    status = _status_of(chain)
     return status in _BUSY_STATUS if status is not None else bool(names & _PASSING)
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether the answer was that this user may not, as when a token has expired."""
+    return _status_of(_chain(error)) in _REFUSED_STATUS
 
 
 def gist(error: Exception) -> str:
@@ -51,6 +57,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def _status_of(chain: Iterable[BaseException]) -> int | None:
+    return next((found for each in chain if (found := _status(each)) is not None), None)
 
 
 def _status(error: BaseException) -> int | None:

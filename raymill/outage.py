@@ -53,12 +53,12 @@ class Outages:
         self._since_s: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def away(self, place: str, since_s: float, reason: str, then: str) -> None:
-        """`then` is what is done about it."""
+    def away(self, place: str, since_s: float, reason: str, then: str, how: str = "is away") -> None:
+        """`then` is what is done about it; a place that is there and takes nothing may be said to be so."""
         with self._lock:
             if place not in self._since_s:
                 self._since_s[place] = since_s
-                self._say(f"{place} is away ({reason}); {then}")
+                self._say(f"{place} {how} ({reason}); {then}")
 
     def given_up(self, place: str) -> None:
         """Whoever waits for it next says so again."""

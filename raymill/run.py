@@ -128,14 +128,9 @@ class Run:
         """Where the resolved spec is: the first that is written."""
         return f"{self.folder}/spec.json"
 
-    @property
-    def scratch(self) -> str:
-        """Where each attempt at training has a folder of its own while it lasts."""
-        return f"{self.folder}/ray"
-
     def stop(self, attempt: str) -> Stop:
         """By which the ranks of an attempt are asked to end."""
-        return Stop(self.store, f"{self.scratch}/{attempt}/stop")
+        return Stop(self.store, f"{self.folder}/ray/{attempt}")
 
 
 def tracker_is_known(spec: Spec) -> bool:

@@ -25,7 +25,7 @@ ANSWERS_WITHIN_S = 30  # silence within an answer counts too
 _TRIES = 2
 # A check is one call after another, each with these bounds.
 _CHECK_CONNECTS_WITHIN_S = 3
-_CHECK_ANSWERS_WITHIN_S = 4
+CHECK_ANSWERS_WITHIN_S = 4
 _CONNECTIONS = 32
 _SET_THEM = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, where this runs."
 _AWS = (".amazonaws.com", ".amazonaws.com.cn")
@@ -49,7 +49,7 @@ class S3Service:
     @functools.cached_property
     def hurried(self) -> Any:
         """A client that tries once, for a few seconds."""
-        return self._made(_CHECK_CONNECTS_WITHIN_S, _CHECK_ANSWERS_WITHIN_S, 1)
+        return self._made(_CHECK_CONNECTS_WITHIN_S, CHECK_ANSWERS_WITHIN_S, 1)
 
     def filesystem(self, bucket: str) -> pafs.S3FileSystem:
         keys = self._credentials.get_frozen_credentials()

@@ -294,7 +294,7 @@ class Spec(Section):
         if limits.gpus is not None and gpus > limits.gpus:
             raise Mistake(
                 ("limits", "gpus"),
-                f"{workers} training workers with {train.gpus_per_worker:g} GPUs each ask for {gpus:g}, more than "
+                f"{workers} training workers ask for {gpus:g}, {train.gpus_per_worker:g} each, more than "
                 f"{limits.gpus:g}",
             )
         return self

@@ -1,7 +1,7 @@
 """The standing: what of a spec's walk is in its store already, and how far an unfinished training has come.
 
-It reads names, manifests and histories, quickly: no MLflow, no torch, no rows. Whether a recorded endpoint still
-answers, only a caller that can ask it knows.
+It reads names, manifests and histories, quickly: no MLflow, no torch, no rows. What its endpoint does, only a caller
+that can ask it knows.
 """
 
 from __future__ import annotations
@@ -112,16 +112,25 @@ class JobStanding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointStanding:
-    """What the record of an endpoint says, `started` in UTC, and whether it answers now."""
+    """What an endpoint serves, `started` in UTC, and what it does now: `state` says why it answers nobody."""
 
     url: str
     version: str
     started: str
     answers: bool
+    state: str
 
     def __str__(self) -> str:
-        now = "answers" if self.answers else "does not answer from here"
-        return f"{self.url}: version {self.version}, started {self.started}, {now}"
+        return f"{self.url}: version {self.version}, started {self.started}, {self.state}"
+
+    @classmethod
+    def recorded(cls, store: Store, name: str, *, answers: bool) -> EndpointStanding | None:
+        """What the record in a store says, if there is one."""
+        path = f"endpoints/{name}.json"
+        if not store.exists(path):
+            return None
+        told = {key: store.read_json(path)[key] for key in ("url", "version", "started")}
+        return cls(**told, answers=answers, state="answers" if answers else "does not answer from here")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +145,8 @@ class Standing:
     endpoint: EndpointStanding | None
 
     @classmethod
-    def of(cls, spec: Spec, *, answers: bool) -> Standing:
-        """Reads the spec's store; `answers` says whether its endpoint does. Raises StoreError."""
+    def of(cls, spec: Spec, endpoint: EndpointStanding | None) -> Standing:
+        """Reads the spec's store. Raises StoreError."""
         store, name = Store(spec.store), re.escape(spec.name)
         manifests = _files(store, "datasets", rf"{name}-[0-9a-f]{{12}}/{MANIFEST}")
         evaluations = _files(store, "evaluations", rf"{name}-[0-9a-f]{{8}}/.+/{re.escape(EVALUATION)}")
@@ -150,7 +159,7 @@ class Standing:
             runs=tuple(_run(Run(name=name, store=store), files) for name, files in runs.items() if _began(files)),
             evaluations=tuple(filter(None, (_evaluation(spec, store, file) for file in evaluations))),
             jobs=_jobs(store, spec.name),
-            endpoint=_endpoint(spec, store, answers=answers),
+            endpoint=endpoint,
         )
 
     def lines(self) -> Iterator[str]:
@@ -243,14 +252,6 @@ def _jobs(store: Store, name: str) -> tuple[JobStanding, ...]:
         JobStanding(id=r.id, state=r.state, started=r.started, problem=r.error["what"] if r.error else None)
         for r in reversed(records)
     )
-
-
-def _endpoint(spec: Spec, store: Store, *, answers: bool) -> EndpointStanding | None:
-    path = f"endpoints/{spec.name}.json"
-    if not store.exists(path):
-        return None
-    record = store.read_json(path)
-    return EndpointStanding(url=record["url"], version=record["version"], started=record["started"], answers=answers)
 
 
 def _utc(file: FileInfo) -> str:

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from raymill.bucket import Bucket, StoredObject, bucket_of
-from raymill.errors import SpecError, StoreError
+from raymill.bucket import Bucket, StoredObject, bucket_of, is_refused
+from raymill.errors import SpecError, StoreError, StoreRefused
 from raymill.outage import WAITS_S, patiently
 from raymill.s3_uri import SCHEME
 from raymill.steady_file import SteadyFile
@@ -31,6 +31,7 @@ from raymill.temporary import temporary_folder
 _REMEDY = (
     "Check that it exists, that you may read and write it, and that its disk has room; then type the command again."
 )
+_RENEW = "Give the processes that read and write it credentials that may; then type the command again."
 _REMAKE = "Delete that file and type the command again: what it held is made anew."
 _PROBED_CELLS = 1_000
 _T = TypeVar("_T")
@@ -341,7 +342,8 @@ class Store:
             yield
         except OSError as error:
             where = f"{self.uri}/{path}" if path else self.uri
-            raise StoreError(f"Could not {verb} {where}: {str(error).rstrip('.')}.", _REMEDY) from error
+            kind, remedy = (StoreRefused, _RENEW) if is_refused(error) else (StoreError, _REMEDY)
+            raise kind(f"Could not {verb} {where}: {str(error).rstrip('.')}.", remedy) from error
 
 
 def _info(path: str, found: StoredObject) -> FileInfo:

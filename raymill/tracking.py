@@ -21,7 +21,7 @@ from raymill.bucket import Unanswered
 from raymill.errors import SpecError, TrackerError
 from raymill.history import EpochRecord
 from raymill.loggable import flat_params, key_of, scrubbed, tag_value, without_userinfo
-from raymill.mlflow_failure import gist, may_pass
+from raymill.mlflow_failure import gist, is_refused, may_pass
 from raymill.mlflow_settings import be_impatient, be_quiet
 from raymill.outage import patiently
 from raymill.swapped_file import put_new
@@ -39,6 +39,11 @@ _EPOCHS_PER_BATCH = 200  # MLflow takes at most 1,000 metrics at once
 _METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
 _CONNECTING = threading.Lock()
+_CHECK = "Check that it runs, that `tracking` in the spec names it and that you may write to it"
+_RENEW = (
+    "Where the command runs, set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, of a "
+    "user who may"
+)
 _T = TypeVar("_T")
 
 
@@ -178,7 +183,7 @@ class TrackedRun:
     def log_bytes(self, path: str, data: bytes) -> None:
         """Stores a file with the run, under a relative path with forward slashes."""
         folder, _, name = path.rpartition("/")
-        with temporary_folder() as scratch:
+        with _translated(self._uri, f"store {path}"), temporary_folder() as scratch:  # on a disk that may be full
             local = scratch / name
             local.write_bytes(data)
             self._ask(f"store {path}", lambda: self._client.log_artifact(self.id, str(local), folder or None))
@@ -272,10 +277,10 @@ def _translated(uri: str, what: str) -> Iterator[None]:
             "Install it, or set tracking to the http:// address of an MLflow server.",
         ) from error
     except _foreign_errors() as error:
+        remedy = _RENEW if is_refused(error) else _CHECK
         raise TrackerError(
             f"{place_of(uri)} could not {what}: {gist(error)}.",
-            "Check that it runs, that `tracking` in the spec names it and that you may write to it; "
-            "then type the command again, which continues.",
+            f"{remedy}; then type the command again, which continues.",
         ) from error
 
 

@@ -114,7 +114,8 @@ def _parse(text: bytes) -> _Request:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
-        raise Refusal(400, f"This is no v2 request: {where[:80]}: {first['msg']}.") from error
+        what = "It must be an object" if first["type"] == "model_type" else first["msg"]
+        raise Refusal(400, f"This is no v2 request: {where[:80]}: {what}.") from error
 
 
 def _tensors(inputs: Sequence[_Input], raw: memoryview) -> tuple[Tensor, ...]:

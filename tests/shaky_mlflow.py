@@ -17,7 +17,8 @@ from tests.ports import free_port
 class ShakyMlflow:
     """A WSGI application around MLflow's. `mood` decides what becomes of a request, by its method, path and words.
 
-    "answered"; "refused": it never happened, and the answer is 503; "unheard": it happened, and the answer is 503.
+    "answered"; "refused": it never happened, and the answer is 503; "unheard": it happened, and the answer is 503;
+    "denied": it never happened, and the answer is 401.
     """
 
     def __init__(self, application: Callable[..., Iterable[bytes]], uri: str) -> None:
@@ -35,7 +36,8 @@ class ShakyMlflow:
             return self._application(environ, start_response)
         if mood == "unheard":
             list(self._application(environ, lambda *_: None))
-        start_response("503 Service Unavailable", [("Content-Length", "0")])
+        status = "401 Unauthorized" if mood == "denied" else "503 Service Unavailable"
+        start_response(status, [("Content-Length", "0")])
         return []
 
     def unlucky(self, mood: str) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.laptop import BUCKET, Laptop
-from tests.cluster.leftovers import assert_clean, no_process_left
+from tests.cluster.leftovers import assert_clean, no_empty_folder, no_process_left
 from tests.cluster.scene import Result, Scene
-from tests.cluster.servers import cluster_nodes, mlflow_server, s3_environment, s3_server
+from tests.cluster.servers import cluster_nodes, mlflow_server, s3_client, s3_environment, s3_server
 
 
 @pytest.fixture(scope="package")
@@ -25,6 +25,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         (folder / "laptop").mkdir()
         yield Laptop(folder / "laptop", nodes, s3, mlflow)
         assert_clean(nodes)
+        no_empty_folder(s3_client(s3), BUCKET)
 
 
 @pytest.fixture

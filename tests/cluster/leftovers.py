@@ -10,6 +10,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -43,6 +44,13 @@ def assert_clean(nodes: Nodes) -> None:
     while (left := _living_actors(nodes) + _files(nodes)) and time.monotonic() < until_s:
         time.sleep(0.5)
     assert not left, left
+
+
+def no_empty_folder(client: Any, bucket: str) -> None:
+    """A bucket has none: what marks one is an object that nobody removes."""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+    assert not [key for key in keys if key.endswith("/")]
 
 
 def _marked(mark: str) -> list[psutil.Process]:

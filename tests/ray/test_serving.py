@@ -228,7 +228,7 @@ def test_undeploy_takes_an_endpoint_and_its_record_and_ends_the_foreground(world
 
 def test_what_no_node_has_is_refused(world: World) -> None:
     check_resources(0.5, 0)
-    with pytest.raises(ResourceError, match="and 1 GPUs"):
+    with pytest.raises(ResourceError, match="and 1 GPU,"):
         check_resources(1, 1)
 
 

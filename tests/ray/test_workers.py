@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import psutil
 import pytest
@@ -17,9 +16,8 @@ from cluster.beats import beats_of
 from cluster.crew import Crew
 from cluster.retry import Again, Attempt, GiveUp, after_failures
 from cluster.workers import WorkerFailure, run_on_workers
-from raymill.errors import DataError, StoreError, WorkerLost
+from raymill.errors import DataError, WorkerLost
 from raymill.loop import Place
-from raymill.store import Store
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -54,41 +52,29 @@ def conclude(part: str, watched: Watched) -> list[int]:
 Watched = Callable[[Place], AbstractContextManager[None]]
 
 
-def run(part: str, scratch: Path | Store, function: Callable[..., object] = act) -> object:
-    crew, store = Crew.of(2, 2, cpus=0.5, gpus=0), scratch if isinstance(scratch, Store) else Store(str(scratch))
-    return run_on_workers(function, part, crew, 2, attempt=part, scratch=store, stop=lambda: None, stuck_s=6)
+def run(part: str, function: Callable[..., object] = act) -> object:
+    crew = Crew.of(2, 2, cpus=0.5, gpus=0)
+    return run_on_workers(function, part, crew, 2, attempt=part, stop=lambda: None, stuck_s=6)
 
 
-class Leaving(Store):
-    """A store that goes away before anything is deleted there."""
-
-    def delete(self, path: str) -> None:
-        raise StoreError(f"{path} can't be deleted.", "Wait.")
+def test_workers_meet_and_rank_zero_answers() -> None:
+    assert run("meet") == (0, 2)
 
 
-def test_workers_meet_and_rank_zero_answers_and_leaves_nothing(tmp_path: Path) -> None:
-    assert run("meet", tmp_path) == (0, 2)
-    assert list(tmp_path.iterdir()) == []
+def test_ranks_whose_loop_is_over_are_not_watched() -> None:
+    assert run("conclude", conclude) == []
 
 
-def test_a_store_that_is_away_at_the_end_hides_no_result(tmp_path: Path) -> None:
-    assert run("meet", Leaving(str(tmp_path))) == (0, 2)
-
-
-def test_ranks_whose_loop_is_over_are_not_watched(tmp_path: Path) -> None:
-    assert run("conclude", tmp_path, conclude) == []
-
-
-def test_the_users_error_on_one_rank_comes_back_and_is_not_retried(tmp_path: Path) -> None:
-    failure = run("refuse", tmp_path)
+def test_the_users_error_on_one_rank_comes_back_and_is_not_retried() -> None:
+    failure = run("refuse")
     assert isinstance(failure, WorkerFailure)
     decision = after_failures(failure.errors, Attempt(), 0)
     assert isinstance(decision, GiveUp) and isinstance(decision.error, DataError)
     assert decision.error.what == "The loss became nan in epoch 1."
 
 
-def test_a_rank_that_keeps_the_other_waiting_is_named_and_ended(tmp_path: Path) -> None:
-    failure = run("hang", tmp_path)
+def test_a_rank_that_keeps_the_other_waiting_is_named_and_ended() -> None:
+    failure = run("hang")
     assert isinstance(failure, WorkerFailure)
     (error,) = failure.errors
     assert isinstance(error, WorkerLost)
@@ -97,8 +83,8 @@ def test_a_rank_that_keeps_the_other_waiting_is_named_and_ended(tmp_path: Path) 
     assert isinstance(decision, Again) and decision.kind == "failure"
 
 
-def test_ranks_whose_controller_dies_are_started_again(tmp_path: Path) -> None:
-    failure = run("orphan", tmp_path)
+def test_ranks_whose_controller_dies_are_started_again() -> None:
+    failure = run("orphan")
     assert isinstance(failure, WorkerFailure)
     decision = after_failures(failure.errors, Attempt(), 0, failure.ranks)
     assert isinstance(decision, Again) and decision.kind == "failure"

@@ -68,6 +68,7 @@ MAY_TOUCH_FILES = {
     "raymill.registry": "scratch for what MLflow uploads",
     "raymill.token_place": "the lines of an endpoint's tokens, which are no part of a store",
     "raymill.tracking": "scratch for what MLflow uploads, and the folder of its SQLite file",
+    "cluster.nowhere": "what Ray Train believes to be its storage, in memory",
     "cluster.certificate": "the files of an endpoint's TLS, to say which of them can't be read",
     "cluster.session": "Ray Data's logging settings, in the scratch folder",
     "cluster.kubernetes_api": "the namespace of the pod that it runs in",

@@ -54,10 +54,12 @@ class Server:
         self._folder = folder
         ports = free_ports(9)
         self.endpoint = f"http://127.0.0.1:{ports[0]}"
-        self._command = [_weed(), "server", *_options(folder, ports)]
         self._process: subprocess.Popen[bytes] | None = None
-        # Its sockets go where TMPDIR says, whose path must be short.
+        # Its sockets go where TMPDIR says, whose path must be short, but for two, of which one is always here.
+        self._elsewhere = Path(f"/tmp/seaweedfs-s3-grpc-{ports[1]}.sock")
         self._sockets = tempfile.mkdtemp(prefix="s3-")
+        socket = f"-s3.localSocket={self._sockets}/s3.sock"
+        self._command = [_weed(), "server", *_options(folder, ports), socket]
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
@@ -93,6 +95,7 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.kill()
         shutil.rmtree(self._sockets, ignore_errors=True)
+        self._elsewhere.unlink(missing_ok=True)
 
 
 def _options(folder: Path, ports: list[int]) -> list[str]:

@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from cluster.attempts import _alone, _passed_on, _told
+from cluster.attempts import Reached, _alone, _onward, _passed_on, _reached, _told
 from cluster.oversight import Move
 from cluster.workers import Stopped, WorkerFailure
 from raymill.console import Console
-from raymill.errors import DataError, StoreError
+from raymill.errors import DataError, StoreError, StoreRefused
 from raymill.loop import Fit
+from raymill.run import Run
 from raymill.stop import Stop
-from raymill.store import Store
+from raymill.store import FileInfo, Store
 from raymill.training import Assignment
 from tests.recipes import spec_of
 
@@ -98,3 +99,18 @@ def test_ranks_hear_a_stop_also_of_a_store_that_was_away_and_nothing_is_left_of_
             time.sleep(0.01)
     assert store.files(recursive=True) == []
     assert said.getvalue().count("WARNING: It is away. The workers don't hear it") == 1
+
+
+def test_nobody_starts_over_where_the_store_cannot_be_asked_for_checkpoints() -> None:
+    class Refusing(Store):
+        def files(self, path: str = "", recursive: bool = False) -> list[FileInfo]:
+            raise EXPIRED
+
+    refused = _reached(Run(name="r", store=Refusing("s3://b/c")), known=0)
+    assert refused == Reached(step=0, problem=EXPIRED)
+    assert _onward(refused).startswith("going on from the newest checkpoint, if there is one")
+    assert _onward(Reached(step=0)) == "starting over"
+    assert _onward(Reached(step=5, problem=EXPIRED)) == "going on from the newest checkpoint"
+
+
+EXPIRED = StoreRefused("Could not list s3://b/c: ExpiredToken.", "Give it credentials.")

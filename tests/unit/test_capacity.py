@@ -50,7 +50,7 @@ def test_a_process_must_fit_on_one_node() -> None:
     with pytest.raises(ResourceError) as caught:
         here.require(2, 1)
     assert caught.value.what == (
-        "One process asks for 2 CPUs and 1 GPUs, and no node has them: the largest of 2 has 1 CPUs and 1 GPUs; "
+        "One process asks for 2 CPUs and 1 GPU, and no node has them: the largest of 2 has 1 CPU and 1 GPU; "
         "there is no autoscaler."
     )
     with pytest.raises(ResourceError, match=r"^One training worker asks for 3 CPUs .* the largest of 2 has 2 CPUs"):
@@ -68,10 +68,10 @@ def test_all_processes_together_must_fit_on_the_nodes() -> None:
     with pytest.raises(ResourceError) as caught:
         here.require(0.75, 0, count=4)
     assert caught.value.what == (
-        "4 processes ask for 0.75 CPUs and 0 GPUs each, and the 2 nodes, with 3 CPUs and 1 GPUs together, "
-        "hold 3 of them."
+        "4 processes ask for 0.75 CPUs and 0 GPUs each, and there is room for 3 of them on 2 nodes with 3 CPUs and "
+        "1 GPU together."
     )
-    with pytest.raises(ResourceError, match=r"^2 processes ask .* hold 1 of them\."):
+    with pytest.raises(ResourceError, match=r"^2 processes ask .* room for 1 of them"):
         here.require(0.5, 1, count=2)
 
 
@@ -80,9 +80,9 @@ def test_a_node_that_may_come_counts_as_one_that_is_here() -> None:
     assert not growing.holds(8, 2) and growing.holds(0.5, 1)
     growing.require(8, 2, count=4)
     growing.require(1, 1, count=9)
-    with pytest.raises(ResourceError, match=r"hold 0 of them, and 4 more with all that the autoscaler may add\."):
+    with pytest.raises(ResourceError, match=r"room for 0 of them .*, and for 4 more with all that the autoscaler may"):
         growing.require(8, 2, count=5)
-    with pytest.raises(ResourceError, match=r"1 GPUs; the largest that the autoscaler may add has 8 CPUs and 2 GPUs"):
+    with pytest.raises(ResourceError, match=r"1 GPU; the largest that the autoscaler may add has 8 CPUs and 2 GPUs"):
         growing.require(1, 4)
     assert (growing.may_add("GPU"), growing.may_add("TPU")) == (8, 0)
 
@@ -91,7 +91,7 @@ def test_nodes_that_came_already_are_not_counted_again() -> None:
     grown = Capacity(nodes=[*NODES, {"CPU": 8.0, "GPU": 2.0}], types=(GPU_TYPE,))
     assert grown.may_add("GPU") == 6
     grown.require(8, 2, count=4)
-    with pytest.raises(ResourceError, match="hold 1 of them, and 3 more"):
+    with pytest.raises(ResourceError, match=r"room for 1 of them .* and for 3 more"):
         grown.require(8, 2, count=5)
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import json
+import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +56,7 @@ COMMAND_LINE = {
     "deploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--auto", "--canary", "--on", "--shadow"],
     "undeploy": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--on"],
     "predict": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--input", "--on", "--output"],
-    "status": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
+    "status": ["SPEC", "KEY=VALUE", *JOB_OPTIONS, "--on"],
     "clean": ["SPEC", "KEY=VALUE", *JOB_OPTIONS],
     "logs": ["SPEC", "KEY=VALUE", "--json", "--follow", "--job", "--on", "--workers"],
     "explain": ["SPEC", "KEY=VALUE", "--json", "--job", "--on"],
@@ -242,7 +246,7 @@ def test_a_defect_is_ours_and_says_how_to_see_more() -> None:
 
 def test_only_the_first_report_is_printed() -> None:
     shown = io.StringIO()
-    output = Output(shown, "run", as_json=True)
+    output = Output(shown, "run", True, Console(io.StringIO()))
     output.report({"elapsed_s": {"train": 1.5}})
     output.report({}, 130)
     (line,) = shown.getvalue().splitlines()
@@ -253,20 +257,52 @@ def test_only_the_first_report_is_printed() -> None:
 @pytest.mark.parametrize(("code", "status"), [(0, "succeeded"), (2, "failed"), (70, "failed"), (130, "interrupted")])
 def test_a_report_says_how_the_command_ended(code: int, status: str) -> None:
     shown = io.StringIO()
-    Output(shown, "train", as_json=True).report({}, code)
+    Output(shown, "train", True, Console(io.StringIO())).report({}, code)
     assert json.loads(shown.getvalue())["status"] == status
 
 
 def test_without_json_nothing_is_reported_on_stdout() -> None:
     shown = io.StringIO()
-    Output(shown, "train", as_json=False).report({"a": 1})
+    Output(shown, "train", False, Console(io.StringIO())).report({"a": 1})
     assert shown.getvalue() == ""
 
 
 def test_a_report_shows_no_password() -> None:
     shown = io.StringIO()
-    Output(shown, "train", as_json=True).report({"model": {"uri": "s3://KEY:SEC/RET@bucket/a"}})
+    Output(shown, "train", True, Console(io.StringIO())).report({"model": {"uri": "s3://KEY:SEC/RET@bucket/a"}})
     assert json.loads(shown.getvalue())["model"]["uri"] == "s3://bucket/a"
+
+
+@pytest.mark.parametrize("options", [[], ["--debug"]])
+def test_a_log_on_a_full_disk_is_no_traceback(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    logger = logging.Logger("ray")
+    logger.addHandler(logging.StreamHandler(Full()))
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    monkeypatch.setattr("cluster.cli._command", lambda arguments: lambda *_: logger.error("a line") or {})
+    assert main(["train", "spec.yaml", *options]) == 0
+    assert ("Logging error" in capsys.readouterr().err) is bool(options)
+
+
+@pytest.mark.parametrize(("job", "code"), [("train", 0), ("status", 3)])
+def test_a_full_disk_below_both_streams_fails_only_what_was_there_to_print(job: str, code: int) -> None:
+    program = """if True:
+        import sys
+        import cluster.cli
+        cluster.cli._command = lambda arguments: lambda *_: {"a": 1}
+        sys.exit(cluster.cli.main([sys.argv[1], "spec.yaml", "--json"]))
+    """
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([sys.executable, "-c", program, job], stdout=full, stderr=full, env=env)
+        said = subprocess.run([sys.executable, "-c", program, job], stdout=full, stderr=subprocess.PIPE, env=env)
+    assert (ended.returncode, said.returncode) == (code, code)
+    assert said.stderr == b"WARNING: standard output takes no more: No space left on device.\n"
 
 
 def test_help_says_which_commands_take_the_steps_before_them() -> None:

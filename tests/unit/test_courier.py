@@ -172,6 +172,20 @@ def test_a_run_whose_tracker_is_away_from_beginning_to_end_is_brought_later(scen
     assert scene.artifacts() == ARTIFACTS
 
 
+def test_a_tracker_that_no_longer_takes_the_token_is_not_said_to_be_away(scene: Scene) -> None:
+    courier = scene.courier()
+    courier.begin()
+    scene.mlflow.mood = lambda request: "denied"
+    with pytest.raises(TrackerError) as caught:
+        courier.log_history(scene.epochs(1))
+    assert "MLFLOW_TRACKING_TOKEN" in caught.value.fix
+    (line,) = scene.said
+    assert line.startswith(f"MLflow at {scene.mlflow.uri} refuses this user (") and "error code 401" in line
+    scene.mlflow.back()
+    courier.log_history(scene.epochs(2))
+    assert [step for step, *_ in scene.logged("train_loss")] == [1, 2]
+
+
 def test_what_has_been_told_is_not_told_again_and_nothing_is_said_of_it(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from cluster.ending import as_ours
 from cluster.stopping import sigterm_as_ctrl_c
 from raymill.errors import DataError, InternalError, Interrupted, MachineError
@@ -22,6 +24,8 @@ def _have_owners() -> None:
     assert isinstance(as_ours(KeyboardInterrupt()), Interrupted)
     defect = as_ours(ValueError("a\nb"))
     assert isinstance(defect, InternalError) and defect.what == "ValueError: a b"
+    full = as_ours(OSError(errno.ENOSPC, "No space left on device", "/tmp/ray/x"))
+    assert isinstance(full, MachineError) and full.what.endswith(" is full: /tmp/ray/x.")
     away = as_ours(RpcError("failed to connect\nto 10.0.0.5"))
     assert isinstance(away, MachineError)
     assert away.what == "Ray's head doesn't answer: failed to connect to 10.0.0.5."

@@ -18,6 +18,7 @@ EXIT_CODES = {
     "ResourceError": 2,
     "MachineError": 3,
     "StoreError": 3,
+    "StoreRefused": 3,
     "TrackerError": 3,
     "OutOfMemory": 3,
     "WorkerLost": 3,

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from mlflow.exceptions import MlflowException, RestException
 from sqlalchemy.exc import OperationalError
 
-from raymill.mlflow_failure import gist, may_pass
+from raymill.mlflow_failure import gist, is_refused, may_pass
 
 
 def wrapped(cause: Exception) -> MlflowException:
@@ -60,6 +60,11 @@ def test_nobody_there_or_too_busy_may_pass(error: Exception) -> None:
 @pytest.mark.parametrize("error", STAYS, ids=repr)
 def test_a_refusal_stays(error: Exception) -> None:
     assert not may_pass(error)
+
+
+def test_a_user_who_may_not_is_told_from_a_wrong_request() -> None:
+    assert [is_refused(error) for error in STAYS] == [False, True, False, False, True, False, True, False]
+    assert not any(is_refused(error) for error in PASSES)
 
 
 def test_the_gist_is_one_line_without_a_password() -> None:

@@ -491,6 +491,27 @@ def test_logs_list_explain_and_cancel_know_the_same_jobs(fake: FakeKubernetes, r
     assert (code, cancelled["id"], said) == (0, ID, [f"{ID} has ended already: succeeded"])
 
 
+def test_status_tells_what_the_endpoint_there_serves_and_does(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
+    assert run("status")[1]["endpoint"] is None
+    fake.logs["s-1"] = [[reported(job="promote", champion=CHAMPION)]]
+    fake.looks["RayService"] = [status(**SERVED)]
+    run("deploy")
+    found = run("status")[1]["endpoint"]
+    assert (found["url"], found["version"]) == ("http://far-serve-svc.raymill:8000", "3")
+    assert (found["answers"], found["state"]) == (True, "answers")
+    service = fake.objects[("RayService", "far")]
+    for app, state in (
+        ({"status": "DEPLOYING"}, "waits for its replicas, deploying"),
+        ({"status": "DEPLOY_FAILED", "message": "no"}, "failed: no"),
+    ):
+        service["status"] = SERVED | {"activeServiceStatus": {"applicationStatuses": {"far": app}}}
+        found = run("status")[1]["endpoint"]
+        assert (found["answers"], found["state"]) == (False, state)
+    fake.add("ConfigMap", "raymill-store", data={"AWS_ENDPOINT_URL": "http://seaweedfs:8333"})
+    code, report, _ = run("status", "store=s3://raymill/far")
+    assert (code, "port-forward service/seaweedfs 8333" in report["error"]["fix"]) == (2, True)
+
+
 def test_a_status_of_before_the_last_change_says_nothing() -> None:
     before = {"metadata": {"generation": 2}, "status": SERVED}
     assert not progress(before, "far").ready

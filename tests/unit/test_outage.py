@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raymill.bucket import Refused, Unanswered
+from raymill.bucket import Refused, Unanswered, is_refused
 from raymill.outage import Outages, is_away, patiently, reason_of
 
 # As pyarrow 25 said them of a server that was not there, was stopped, hung up, or answered so.
@@ -63,6 +63,14 @@ def test_what_may_pass_is_known_by_its_text(text: str) -> None:
 @pytest.mark.parametrize("text", STAYS)
 def test_what_waiting_cannot_mend_is_known_by_its_text(text: str) -> None:
     assert not is_away(OSError(text))
+
+
+def test_a_refusal_is_known_by_its_text_or_kind() -> None:
+    expired = PUT.format("UNKNOWN (HTTP status 400)", "Unable to parse ExceptionName: ExpiredToken Message: msg")
+    denied = HEAD.format("UNKNOWN (HTTP status 403)", "No response body.")
+    assert all(is_refused(OSError(text)) for text in (expired, denied, *STAYS[:2]))
+    assert is_refused(Refused("x")) and not is_refused(Unanswered("x"))
+    assert not any(is_refused(OSError(text)) for text in [*AWAY, *STAYS[2:6], *STAYS[7:]])
 
 
 def test_boto3s_errors_are_known_by_their_kind() -> None:

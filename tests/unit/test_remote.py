@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from cluster.jobs_api import Job, JobsApi
-from cluster.remote import EndedElsewhere, watch
+from cluster.remote import EndedElsewhere, _ending, watch
 from cluster.submission import Submission
 from raymill.console import Console
-from raymill.errors import MachineError, ResourceError
+from raymill.errors import Interrupted, MachineError, ResourceError
 from raymill.job_record import JobRecord, read, utc
 from raymill.store import Store
 from tests.recipes import spec_of
@@ -40,7 +41,7 @@ def test_a_cluster_that_goes_away_is_the_machines_fault_and_what_was_seen_is_kep
 class Mute(JobsApi):
     """A cluster that knows how a job ended, but whose disk was too full for its log."""
 
-    def job(self, id: str) -> Job | None:
+    def job(self, id: str) -> Job:
         metadata = {"raymill": "fake", "command": "train"}
         return Job(id=id, status="FAILED", message="", exit_code=3, started_s=0, ended_s=1, metadata=metadata)
 
@@ -58,3 +59,32 @@ def test_the_error_of_a_job_whose_log_was_cut_short_is_read_from_the_store(tmp_p
         watch(Submission(api=Mute("http://h"), id=ID), spec, "train", Console(shown))
     assert caught.value.report == {"error": error} and caught.value.code == 3
     assert shown.getvalue() == "error: A worker process died.\nSee the node.\n"
+
+
+class Torn(Mute):
+    """A cluster on whose full disk the end of a report had no room."""
+
+    def job(self, id: str) -> Job:
+        return replace(Mute("").job(id), status="SUCCEEDED", exit_code=0)
+
+    def log(self, id: str) -> str:
+        return '{"job": "train", "status": "succ'
+
+
+def test_a_report_that_was_cut_short_is_read_from_the_store(tmp_path: Path) -> None:
+    spec, store, now = spec_of().model_copy(update={"store": str(tmp_path)}), Store(str(tmp_path)), datetime.now(UTC)
+    record = JobRecord.begin("fake", "train", "train fake.yaml", "10.0.0.5:6379", now, ID)
+    replace(record, state="succeeded", ended=utc(now), exit_code=0, report={"run": "fake-0"}).write(store)
+    found = watch(Submission(api=Torn("http://h"), id=ID), spec, "train", Console(io.StringIO()))
+    assert found == {"run": "fake-0"}
+
+
+def test_a_cancelled_job_that_has_said_so_is_no_second_error() -> None:
+    report = {"error": {"what": "Stopped at once.", "fix": "The same command continues."}}
+    job = replace(Mute("http://h").job(ID), status="STOPPED", exit_code=None)
+    with pytest.raises(EndedElsewhere) as caught:
+        _ending(job, json.dumps(report))
+    assert (caught.value.report, caught.value.code) == (report, 130)
+    for silent in ("", json.dumps({"status": "succeeded"})):
+        with pytest.raises(Interrupted, match="was cancelled"):
+            _ending(job, silent)

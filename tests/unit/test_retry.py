@@ -15,7 +15,7 @@ from ray.train.v2._internal.exceptions import (
 
 from cluster.oversight import Move, Resize
 from cluster.retry import MAX_PREEMPTIONS, MAX_RETRIES, Again, Attempt, GiveUp, after_a_stop, after_failures
-from raymill.errors import DataError, InternalError, OutOfMemory, SpecError, StoreError, WorkerLost
+from raymill.errors import DataError, InternalError, OutOfMemory, SpecError, StoreError, StoreRefused, WorkerLost
 
 NAN = DataError("The loss became nan in epoch 1.", "Lower train.optimizer.lr.")
 BUSY = StoreError("Could not write s3://b/c: slow down.", "Type the command again.")
@@ -213,3 +213,31 @@ def test_workers_that_have_given_way_once_may_be_as_many_as_before_later() -> No
     assert isinstance(grown, Again) and grown.attempt.most == 3
     lost = decide([raised(PEER)], grown.attempt)
     assert isinstance(lost, Again) and lost.attempt.most is None
+
+
+REFUSED = StoreRefused("Could not write s3://b/c: ExpiredToken.", "Give it credentials.")
+UNLED = WorkerLost("The process that leads the ranks could not begin.", "Mend that.")
+
+
+def test_a_store_that_refuses_the_ranks_and_whoever_asks_is_not_tried_again() -> None:
+    assert after_failures([raised(REFUSED)], FIRST, 0, refused=True) == GiveUp(error=REFUSED)
+    assert isinstance(after_failures([raised(REFUSED)], FIRST, 0), Again)  # of one node alone: another may be given
+    assert isinstance(after_failures([ActorDiedError()], FIRST, 0, refused=True), Again)
+
+
+def test_what_the_store_said_first_is_told_at_the_end_whatever_came_after_it() -> None:
+    decision = decide([raised(REFUSED)])
+    for _ in range(MAX_RETRIES):
+        assert isinstance(decision, Again)
+        decision = decide([UNLED], decision.attempt)
+    assert isinstance(decision, GiveUp) and type(decision.error) is StoreRefused
+    assert decision.error.what == f"{REFUSED.what} The last of 4 failures: {UNLED.what}"
+    assert decision.error.fix == REFUSED.fix
+
+
+def test_what_the_store_said_before_training_got_further_is_not() -> None:
+    decision = decide([raised(BUSY)], LAST, step=LAST.step + 1)
+    for step in (LAST.step + 2, *[LAST.step + 2] * MAX_RETRIES):
+        assert isinstance(decision, Again)
+        decision = decide([ActorDiedError()], decision.attempt, step)
+    assert isinstance(decision, GiveUp) and isinstance(decision.error, WorkerLost)

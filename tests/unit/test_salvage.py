@@ -85,4 +85,9 @@ def test_why_a_job_ended_is_its_exit_code_and_the_last_line_it_printed() -> None
         "without a result: Job entrypoint command failed with exit code 1; "
         "its last line: ModuleNotFoundError: No module named 'jobs'."
     )
+    trace = "Traceback (most recent call last):\n  File 'a.py', line 1\nOSError: [Errno 28] No space left on device\n"
+    unpacked = replace(FAILED, message=f"runtime_env setup failed.\n[Node 10.0.0.5] {trace}")
+    assert unexplained(unpacked).what.endswith(
+        "runtime_env setup failed. [Node 10.0.0.5] OSError: [Errno 28] No space left on device."
+    )
     assert unexplained(replace(FAILED, message="")).what.endswith("without a result: it did not say why.")

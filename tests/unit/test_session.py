@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 from cluster.session import (
     _PLAIN_PROXY,
     _connect,
+    _data_logging,
     _environment,
     _own,
     _require_plain_proxy,
+    _set_up_data_logging,
     _settings,
     choose_address,
 )
@@ -94,3 +97,14 @@ def test_a_ray_that_is_too_slow_to_start_is_the_machines_and_what_else_fails_is_
     with pytest.raises(Exception) as caught:
         _connect(None, debug=False)
     assert type(caught.value) is becomes
+
+
+def test_ray_data_opens_no_log_for_a_pass_however_early_it_was_imported(tmp_path: Path) -> None:
+    import ray.data  # noqa: F401 - as by `python -m jobs.evaluate`, by which it logs all that it does
+
+    logger = logging.getLogger("ray.data")
+    with _environment({}, {"RAY_DATA_LOGGING_CONFIG": _data_logging(tmp_path)}):
+        _set_up_data_logging()
+    assert logger.isEnabledFor(logging.ERROR) and not logger.isEnabledFor(logging.WARNING)
+    _set_up_data_logging()
+    assert logger.isEnabledFor(logging.DEBUG)

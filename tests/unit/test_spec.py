@@ -104,7 +104,7 @@ def test_training_that_asks_for_more_than_the_limits_is_refused_with_the_numbers
     limited({"workers": {"min": 1, "max": 2}, "gpus_per_worker": 1}, {"gpus": 2})
     with pytest.raises(ValidationError, match=r"4 training workers with 0\.5 CPUs each and 0\.5 .* 2\.5, more than 2"):
         limited({"workers": {"min": 1, "max": 4}}, {"cpus": 2})
-    with pytest.raises(ValidationError, match="2 training workers with 1 GPUs each ask for 2, more than 1"):
+    with pytest.raises(ValidationError, match="2 training workers ask for 2, 1 each, more than 1"):
         limited({"workers": 2, "gpus_per_worker": 1}, {"gpus": 1})
 
 

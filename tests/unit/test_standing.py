@@ -23,7 +23,7 @@ from raymill.prepared import FORMAT, Prepared
 from raymill.run import Run, Trained
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
-from raymill.standing import Standing
+from raymill.standing import EndpointStanding, Standing
 from raymill.store import Store
 from tests.unit.test_history import record
 from tests.unit.test_prepared import _write as write_dataset
@@ -85,12 +85,12 @@ def _evaluate(spec: Spec, run: str, champion: dict[str, float | None] | None = N
 
 
 def _lines(spec: Spec, label: str) -> list[str]:
-    lines = list(Standing.of(spec, answers=False).lines())
+    lines = list(Standing.of(spec, None).lines())
     return [line.removeprefix(f"{label:9} ") for line in lines if line.startswith(f"{label:9} ")]
 
 
 def test_of_a_walk_that_has_not_begun_nothing_is_there(spec: Spec) -> None:
-    lines = list(Standing.of(spec, answers=False).lines())
+    lines = list(Standing.of(spec, None).lines())
     none = [
         "dataset   none yet",
         "run       none yet",
@@ -139,10 +139,10 @@ def test_a_run_that_has_ended_says_how(spec: Spec, status: str, epochs: int) -> 
 def test_a_finished_run_that_is_being_extended_is_unfinished(spec: Spec) -> None:
     run = _train(spec, epochs=3, checkpoint_steps=(20,))
     _finish(run, epochs=2)
-    standing = Standing.of(spec, answers=False).runs[0]
+    standing = Standing.of(spec, None).runs[0]
     assert standing.state == "finished"
     _train(spec, epochs=3, checkpoint_steps=(28,))
-    standing = Standing.of(spec, answers=False).runs[0]
+    standing = Standing.of(spec, None).runs[0]
     assert (standing.state, standing.epochs, standing.checkpoint_step) == ("unfinished", 3, 28)
 
 
@@ -155,7 +155,7 @@ def test_an_evaluation_tells_the_main_metric_beside_the_others(spec: Spec) -> No
 
 def test_the_gate_names_the_main_metric(spec: Spec, path: str) -> None:
     _evaluate(spec, "t-01234567")
-    assert Standing.of(load_spec(path, ["evaluate.gate.metric=accuracy"]), answers=False).evaluations[0].value == 0.8
+    assert Standing.of(load_spec(path, ["evaluate.gate.metric=accuracy"]), None).evaluations[0].value == 0.8
 
 
 def test_only_what_bears_the_name_of_the_spec_is_told_in_the_order_of_time(spec: Spec) -> None:
@@ -164,7 +164,7 @@ def test_only_what_bears_the_name_of_the_spec_is_told_in_the_order_of_time(spec:
         at_s = manifest.stat().st_mtime - age_s
         os.utime(manifest, (at_s, at_s))
     _evaluate(spec, "t-2-01234567")
-    standing = Standing.of(spec, answers=False)
+    standing = Standing.of(spec, None)
     assert [Path(dataset.uri).name for dataset in standing.datasets] == ["t-bbbbbbbbbbbb", "t-aaaaaaaaaaaa"]
     assert standing.evaluations == ()
 
@@ -172,7 +172,8 @@ def test_only_what_bears_the_name_of_the_spec_is_told_in_the_order_of_time(spec:
 @pytest.mark.parametrize(("answers", "words"), [(True, ", answers"), (False, "does not answer from here")])
 def test_an_endpoint_is_told_as_recorded_and_whether_it_answers(spec: Spec, answers: bool, words: str) -> None:
     _record("http://127.0.0.1:8000").write(Store(spec.store))
-    standing = Standing.of(spec, answers=answers)
+    recorded = EndpointStanding.recorded(Store(spec.store), spec.name, answers=answers)
+    standing = Standing.of(spec, recorded)
     line = list(standing.lines())[-1]
     assert line.startswith("endpoint  http://127.0.0.1:8000: version 3, started 2026-01-01T00:00:00+00:00")
     assert line.endswith(words)
@@ -206,7 +207,7 @@ def test_the_command_prints_lines_or_one_json_object(spec: Spec, path: str, caps
     report = json.loads(capsys.readouterr().out)
     assert report["job"] == "status" and report["status"] == "succeeded"
     assert report["datasets"][0]["rows"] == {"train": 3, "validation": 0, "test": 0}
-    asked = dataclasses.asdict(Standing.of(spec, answers=False).runs[0])
+    asked = dataclasses.asdict(Standing.of(spec, None).runs[0])
     assert report["runs"] == [asked] and asked["run"] == run.name
     assert report["evaluations"] == [] and report["endpoint"]["answers"] is False
 

@@ -30,7 +30,7 @@ def test_the_first_signal_asks_and_the_second_raises(first: signal.Signals, seco
         assert asked.acquire(timeout=10)
         send(second)
     assert not asked.acquire(blocking=False)
-    assert shown.getvalue() == "stopping with a checkpoint after this step; once more to stop at once\n"
+    assert shown.getvalue() == "stopping, with a checkpoint if a step is under way; once more to stop at once\n"
 
 
 def test_a_closed_terminal_asks_as_often_as_it_is_told_of() -> None:
@@ -74,7 +74,8 @@ def test_a_signal_in_the_midst_of_a_line_waits_for_no_lock_of_who_hears_it() -> 
     console, listener = Console(io.StringIO()), Interrupted()
     with console.heard_by(listener), on_interrupt(lambda: None, console):
         console.say("one line")
-    assert listener.heard == ["one line", "stopping with a checkpoint after this step; once more to stop at once"]
+    asked = "stopping, with a checkpoint if a step is under way; once more to stop at once"
+    assert listener.heard == ["one line", asked]
 
 
 def test_a_signal_waits_for_no_lock_that_asking_takes() -> None:

@@ -56,7 +56,8 @@ def test_the_module_that_the_spec_names_travels_along(tmp_path: Path, monkeypatc
 class Talking(JobsApi):
     """A cluster whose one job prints a part more each time that it is looked at, then ends."""
 
-    parts = ("one\ntw", "one\ntwo\n", 'one\ntwo\n{"job": "run"}\nlast')
+    rays = "[*** LOG ERROR #0001 ***] [2026-11-26 20:16:43] [ray_log_sink] Failed flush to file /tmp/ray/x.log\n"
+    parts = ("one\ntw", f"one\ntwo\n{rays}", f'one\ntwo\n{rays}{{"job": "run"}}\nlast')
     looks = 0
 
     def job(self, id: str) -> Job:
@@ -73,6 +74,15 @@ def test_lines_are_shown_once_and_whole_and_the_report_is_returned(monkeypatch: 
     shown = io.StringIO()
     assert Submission(api=Talking("http://h"), id="i").follow(Console(shown)) == '{"job": "run"}'
     assert shown.getvalue() == "one\ntwo\nlast\n"
+
+
+def test_what_a_job_has_said_is_without_rays_own_lines() -> None:
+    rays = "2026-11-26 20:16:43,001\tINFO job_manager.py:568 -- Runtime env is set up.\n"
+
+    class Done(Talking):
+        parts = (f"{rays}one\n{Talking.rays}two",)
+
+    assert Submission(api=Done("http://h"), id="i").said() == "one\ntwo"
 
 
 def test_a_job_of_another_name_or_of_no_raymill_is_none_of_a_specs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import json
 import os
 import socket
@@ -81,6 +82,17 @@ def test_no_artifact_lands_in_the_working_directory(
     run.log_bytes("plots/roc.png", b"png")
     assert list(here.iterdir()) == []
     assert (tmp_path / f"artifacts/{run.id}/artifacts/plots/roc.png").read_bytes() == b"png"
+
+
+def test_a_file_for_which_the_disk_has_no_room_is_one_that_could_not_be_sent(
+    run: TrackedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("raymill.tracking.temporary_folder", full)
+    with pytest.raises(TrackerError, match=r"could not store plots/roc\.png: .*No space left"):
+        run.log_bytes("plots/roc.png", b"png")
 
 
 def test_a_new_database_leaves_nothing_else_beside_it(tmp_path: Path) -> None:

@@ -174,6 +174,8 @@ A, B = column("a", [0.5]), column("b", [1])
         (json_request(A, B, outputs=[{"name": "prediction"}] * 2), "An output is asked for twice"),
         (json_request(), "inputs: List should have at least 1 item"),
         (json_request(A, B, input=[]), "input: Extra inputs are not permitted"),
+        (b"[]", "This is no v2 request: the body: It must be an object."),
+        ({"inputs": [3]}, "inputs.0: It must be an object."),
         ({"inputs": [{**A, "shape": ["1"]}]}, "inputs.0.shape.0: Input should be a valid integer"),
         (
             json_request(A, B, outputs=[{"name": "prediction", "parameters": {"classification": 2}}]),
@@ -181,7 +183,7 @@ A, B = column("a", [0.5]), column("b", [1])
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_and_named(request_: dict[str, Any], said: str) -> None:
+def test_what_does_not_fit_is_refused_and_named(request_: bytes | dict[str, Any], said: str) -> None:
     with pytest.raises(Refusal) as refused:
         infer(request_)
     assert refused.value.status == 400

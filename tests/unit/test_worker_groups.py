@@ -45,7 +45,7 @@ def test_a_worker_that_fits_no_pod_is_refused_with_the_numbers() -> None:
     groups = [WorkerGroup.of(group("cpu", "4", 2))]
     with pytest.raises(ResourceError, match=r"One training worker asks for 7 CPUs.*autoscaler may add has 4 CPUs"):
         require_room(groups, HEAD, asks_of(spec_in_a_bucket(train={"cpus_per_worker": 7}), "train"), "here")
-    with pytest.raises(ResourceError, match=r"5 training workers ask for 3 CPUs.*and 2 more"):
+    with pytest.raises(ResourceError, match=r"5 training workers ask for 3 CPUs.*and for 2 more"):
         require_room(groups, HEAD, [Ask(what="training worker", cpus=3, count=5)], "here")
     require_room(groups, HEAD, asks_of(spec_in_a_bucket(train={"workers": 8, "cpus_per_worker": 1}), "train"), "here")
 
@@ -55,7 +55,7 @@ def test_a_gpu_without_a_group_for_it_says_what_there_is() -> None:
     with pytest.raises(ResourceError) as caught:
         require_room(groups, HEAD, asks_of(spec_in_a_bucket(train={"gpus_per_worker": 1}), "train"), "k8s/overlays/cpu")
     assert caught.value.what == (
-        "One training worker asks for 1 GPUs, and k8s/overlays/cpu has no worker group gpu, "
+        "One training worker asks for 1 GPU, and k8s/overlays/cpu has no worker group gpu, "
         "only cpu with 4 CPUs a pod, up to 8 pods."
     )
     assert "k8s/components/gpu" in caught.value.fix
