@@ -75,8 +75,7 @@ class Capacity:
                 "Ask for fewer, or for less each, in the spec, or use a larger machine.",
             )
         raise ResourceError(
-            f"One {what} asks for {asked}, and no node has them: "
-            f"the largest of {len(self.nodes)} has {_numbers(_largest(self.nodes, gpus))}; {self._autoscaler(gpus)}.",
+            f"One {what} asks for {asked}, and no node has them: {self._here(gpus)}{self._autoscaler(gpus)}.",
             "Ask for less in the spec, or use a larger machine.",
         )
 
@@ -84,6 +83,11 @@ class Capacity:
         """How many nodes of a type may still come: those that are as large as it are taken for its own."""
         own = sum(all(node.get(n, 0) == kind.resources.get(n, 0) for n in ("CPU", "GPU")) for node in self.nodes)
         return max(0, kind.most - own)
+
+    def _here(self, gpus: float) -> str:
+        """The largest node, if one takes work at all."""
+        largest = _largest(self.nodes, gpus)
+        return f"the largest of {len(self.nodes)} has {_numbers(largest)}; " if any(largest.values()) else ""
 
     def _autoscaler(self, gpus: float) -> str:
         if not self.types:

@@ -84,13 +84,20 @@ def schedule_objects(
                 "metadata": {"labels": own},
                 "spec": {
                     "backoffLimit": 0,  # a second launcher would start a second job beside one that goes on
-                    "activeDeadlineSeconds": settings.wait_s + settings.deadline_s + _BEYOND_S,
+                    **_deadline(settings),
                     "template": _launcher(spec, command, options, template, settings, files),
                 },
             },
         },
     }
     return [files.config_map(template.namespace, own, fixed=False), cron_job]
+
+
+def _deadline(settings: JobSettings) -> dict[str, int]:
+    """A launcher's own, beyond its job's; none where that may wait in a queue for as long as the queue likes."""
+    if settings.queue:
+        return {}
+    return {"activeDeadlineSeconds": settings.wait_s + settings.deadline_s + _BEYOND_S}
 
 
 def _launcher(

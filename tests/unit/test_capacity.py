@@ -55,8 +55,9 @@ def test_a_process_must_fit_on_one_node() -> None:
     )
     with pytest.raises(ResourceError, match=r"^One training worker asks for 3 CPUs .* the largest of 2 has 2 CPUs"):
         here.require(3, 0, what="training worker")
-    with pytest.raises(ResourceError, match="largest of 0"):
-        Capacity(nodes=[]).require(1, 0)
+    for nodes in ([], [{"CPU": 0.0}]):  # a head that takes no work is no measure
+        with pytest.raises(ResourceError, match="no node has them: there is no autoscaler"):
+            Capacity(nodes=nodes).require(1, 0)
 
 
 def test_all_processes_together_must_fit_on_the_nodes() -> None:

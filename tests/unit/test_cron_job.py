@@ -28,6 +28,12 @@ def test_a_pod_types_the_command_by_the_clock_one_at_a_time() -> None:
     assert "immutable" not in files  # typed again, `render` changes the spec of a schedule
 
 
+def test_a_launcher_waits_for_its_job_as_long_as_a_queue_lets_that_wait() -> None:
+    queued = settings(queue="raymill")
+    _, cron_job = schedule_objects(spec_in_a_bucket(), "run", [], "@daily", template(), queued)
+    assert "activeDeadlineSeconds" not in cron_job["spec"]["jobTemplate"]["spec"]
+
+
 def test_only_the_launcher_has_a_token_and_it_reads_the_store() -> None:
     pod = rendered()[1]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert (pod["serviceAccountName"], pod["automountServiceAccountToken"]) == ("raymill-launcher", True)
