@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.session import KEEP_ALIVE_S
+from cluster.ray_settings import KEEP_ALIVE_S
 from raymill.safety_spec import TlsSpec
 from raymill.spec import ServeSpec
 

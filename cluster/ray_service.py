@@ -18,8 +18,8 @@ from cluster.listening import grpc_options
 from cluster.manifest_text import as_text
 from cluster.object_names import COMPONENT, SPEC, endpoint_name, grpc_service_name, labels, tokens_name
 from cluster.preflight import Ask
+from cluster.ray_settings import KEEP_ALIVE_S, serve_settings
 from cluster.ray_template import RayTemplate
-from cluster.session import KEEP_ALIVE_S, serve_settings
 from cluster.worker_groups import CPU_GROUP, WorkerGroup, require_room
 from raymill.safety_spec import TokensSpec
 from raymill.spec import ReplicasSpec, Spec

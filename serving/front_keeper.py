@@ -4,7 +4,8 @@ It takes the place of Ray Serve's own manager of HAProxy, from which it differs 
 HAProxy to the controller, which misses it three times and then starts another manager; a new manager's HAProxy answers
 404 until the controller has told it of replicas; and its HAProxy hands a request over with its first bytes, so that a
 few hundred clients that send a byte a second take all places of a replica. Ray's controller calls `install` before it
-starts managers: `cluster.session` names it by string. The manager is Ray's private class, and Ray's version is pinned.
+starts managers: `cluster.ray_settings` names it by string. The manager is Ray's private class, and Ray's version is
+pinned.
 """
 
 from __future__ import annotations

@@ -34,5 +34,5 @@ def _is_small(headers: list[tuple[bytes, bytes]]) -> bool:
 
 
 def middlewares() -> list[Middleware]:
-    """What Ray Serve puts before its own handling; `cluster.session` names this function by string."""
+    """What Ray Serve puts before its own handling; `cluster.ray_settings` names this function by string."""
     return [Middleware(Readable), Middleware(Unwatched)]

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from cluster.endpoint_arguments import APPLICATION
-from cluster.session import serve_settings
+from cluster.ray_settings import serve_settings
 from serving.arguments import EndpointArgs
 from tests.k8s.builds import Build, label
 from tests.k8s.pods import WORKER, Pod, pods

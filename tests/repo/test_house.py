@@ -70,7 +70,7 @@ MAY_TOUCH_FILES = {
     "raymill.tracking": "scratch for what MLflow uploads, and the folder of its SQLite file",
     "cluster.nowhere": "what Ray Train believes to be its storage, in memory",
     "cluster.certificate": "the files of an endpoint's TLS, to say which of them can't be read",
-    "cluster.session": "Ray Data's logging settings, in the scratch folder",
+    "cluster.ray_settings": "Ray Data's logging settings, in the scratch folder",
     "cluster.kubernetes_api": "the namespace of the pod that it runs in",
     "cluster.jobs_api": "the user's token for a cluster",
     "cluster.scratch": "the scratch folder of one session, held by a lock and removed with what runs from it",

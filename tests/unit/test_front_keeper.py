@@ -13,7 +13,7 @@ from ray.serve._private import controller
 from ray.serve._private.haproxy_templates import HAPROXY_CONFIG_TEMPLATE
 from ray.serve._private.utils import call_function_from_import_path
 
-from cluster.session import serve_settings
+from cluster.ray_settings import serve_settings
 from serving import front_keeper
 from serving.front_keeper import KeepingManager, patient
 
