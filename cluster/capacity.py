@@ -87,7 +87,9 @@ class Capacity:
     def _here(self, gpus: float) -> str:
         """The largest node, if one takes work at all."""
         largest = _largest(self.nodes, gpus)
-        return f"the largest of {len(self.nodes)} has {_numbers(largest)}; " if any(largest.values()) else ""
+        if not (largest.get("CPU") or largest.get("GPU")):
+            return ""
+        return f"the largest of {len(self.nodes)} has {_numbers(largest)}; "
 
     def _autoscaler(self, gpus: float) -> str:
         if not self.types:

@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,21 @@ Command = Callable[[argparse.Namespace, Console, Output], dict[str, Any]]
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0, or the code of the owner of what went wrong."""
     arguments = parse(argv)
-    logging.raiseExceptions = arguments.debug  # a traceback for each line that Ray can't log, as on a full disk
+    with _logging_quietly(arguments.debug):
+        return _carried_out(arguments)
+
+
+@contextlib.contextmanager
+def _logging_quietly(debug: bool) -> Iterator[None]:
+    """Without a traceback for each line that Ray can't log, as on a full disk."""
+    before, logging.raiseExceptions = logging.raiseExceptions, debug
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = before
+
+
+def _carried_out(arguments: argparse.Namespace) -> int:
     _make_importable(str(Path.cwd()))
     console = Console()
     output = Output(sys.stdout, arguments.command, arguments.json, console)
@@ -68,7 +82,7 @@ def _status(arguments: argparse.Namespace, console: Console, output: Output) -> 
     from raymill.standing import Standing
 
     spec = _load(arguments)
-    standing = Standing.of(spec, standing_of(spec, arguments.on))
+    standing = Standing.of(spec, standing_of(spec, arguments.on, console))
     if not arguments.json:
         output.text(without_userinfo("".join(f"{line}\n" for line in standing.lines())))
     return standing.to_json()

@@ -16,7 +16,7 @@ from cluster.ray_jobs import RayJobs
 from cluster.store_place import StorePlace
 from cluster.submission import Submission
 from raymill.console import Console
-from raymill.errors import ResourceError
+from raymill.errors import MachineError, ResourceError
 from raymill.spec import Spec
 
 if TYPE_CHECKING:
@@ -36,17 +36,22 @@ def submission_of(api: Elsewhere, id: str) -> Submission:
 
 
 def require_store_here(spec: Spec, api: Elsewhere) -> None:
-    """Raises ResourceError where this machine means another store by the spec's URI than the cluster does."""
-    if isinstance(api, RayJobs):
+    """Raises ResourceError where this machine means another store by the spec's URI than the cluster does.
+
+    A cluster that doesn't answer within seconds is not asked.
+    """
+    if isinstance(api, RayJobs) and api.answers():
         _place(api).require(spec.store, api.api.namespace)
 
 
 def store_here(spec: Spec, api: Elsewhere) -> Store | None:
-    """The spec's store, not to be waited for; None where this machine means another one by its URI."""
+    """The spec's store, not to be waited for; None where this machine means another one by its URI, or may do so."""
     from raymill.store import Store
 
-    reached = not isinstance(api, RayJobs) or _place(api).has(spec.store)
-    return Store(spec.store).at_once() if reached else None
+    with contextlib.suppress(MachineError):
+        if not isinstance(api, RayJobs) or _place(api).has(spec.store):
+            return Store(spec.store).at_once()
+    return None
 
 
 def _place(api: RayJobs) -> StorePlace:

@@ -50,13 +50,13 @@ class EndpointRecord:
 
 def find(store: Store, name: str) -> EndpointRecord | None:
     """The running endpoint of that name, or None. Raises StoreError, DataError."""
-    record = _read(store, name)
+    record = read(store, name)
     return record if record is not None and record.is_alive else None
 
 
 def forget(store: Store, name: str, *, ray_address: str | None = None) -> None:
     """Deletes the record, or with `ray_address` only one of an endpoint on that Ray; absent is fine."""
-    record = _read(store, name)
+    record = read(store, name)
     if record is not None and ray_address in (None, record.ray_address):
         store.delete(_path(name))
 
@@ -71,7 +71,7 @@ def health_of(url: str, certificate: str = "") -> dict[str, Any] | None:
     return health if isinstance(health, dict) else None
 
 
-def _read(store: Store, name: str) -> EndpointRecord | None:
+def read(store: Store, name: str) -> EndpointRecord | None:
     path = _path(name)
     return record_of(EndpointRecord, store.read_json(path), f"{store.uri}/{path}") if store.exists(path) else None
 

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-from cluster.endpoint_record import find
+from cluster.endpoint_record import read
+from raymill.console import Console
 from raymill.spec import Spec
 from raymill.standing import EndpointStanding
 from raymill.store import Store
 
 
-def standing_of(spec: Spec, on: str | None) -> EndpointStanding | None:
-    """None where there is none. Raises ResourceError where the cluster means another store than this machine."""
-    if on is None:
-        store = Store(spec.store)
-        return EndpointStanding.recorded(store, spec.name, answers=find(store, spec.name) is not None)
-    return _in_kubernetes(spec)
+def standing_of(spec: Spec, on: str | None, console: Console) -> EndpointStanding | None:
+    """None where there is none. Raises ResourceError where the endpoint in Kubernetes is of another store."""
+    return _in_kubernetes(spec, console) if on is not None else _recorded(spec)
 
 
-def _in_kubernetes(spec: Spec) -> EndpointStanding | None:
-    """While one version takes over from another, it is the new one that counts."""
-    from cluster.kubernetes_api import KubernetesApi
-    from cluster.kubernetes_release import arguments_of
+def _recorded(spec: Spec) -> EndpointStanding | None:
+    record = read(Store(spec.store), spec.name)
+    if record is None:
+        return None
+    answers = record.is_alive
+    return EndpointStanding(
+        url=record.url,
+        version=record.version,
+        started=record.started,
+        answers=answers,
+        state="answers" if answers else "does not answer from here",
+    )
+
+
+def _in_kubernetes(spec: Spec, console: Console) -> EndpointStanding | None:
+    from cluster.kubernetes_release import served
     from cluster.object_names import endpoint_name
-    from cluster.ray_endpoint import address, progress
+    from cluster.ray_endpoint import progress
     from cluster.ray_jobs import RayJobs
 
-    jobs = RayJobs(KubernetesApi.connect(), lambda line: None)
+    jobs = RayJobs.connected(console.say)
     jobs.store_place().require(spec.store, jobs.api.namespace)
     found = jobs.api.get("RayService", endpoint_name(spec.name))
     if found is None:
         return None
-    now = progress(found, spec.name)
+    wanted, now = served(spec, jobs.api), progress(found, spec.name)
     return EndpointStanding(
-        url=address(spec, jobs.api),
-        version=arguments_of(found, spec.name)["version"],
-        started=found["metadata"]["creationTimestamp"],
+        url=wanted.url,
+        version=wanted.version,
+        started=None,
         answers=now.ready,
         state="answers" if now.ready else f"failed: {now.failure}" if now.failure else f"waits for {now.waits_for}",
     )

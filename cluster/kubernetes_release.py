@@ -45,7 +45,7 @@ def served(spec: Spec, api: KubernetesApi) -> Served:
             f"There is no endpoint {endpoint_name(spec.name)} in the namespace {api.namespace}.",
             "Type `raymill deploy SPEC --on k8s` first.",
         )
-    arguments = arguments_of(found, spec.name)
+    arguments = _arguments(found, spec.name)
     store = Store(spec.store).uri
     if arguments["store_uri"] != store:
         raise ResourceError(
@@ -87,18 +87,17 @@ def promote_candidate(arguments: argparse.Namespace, console: Console, output: O
     spec = load_spec(arguments.spec, arguments.overrides)
     require_remote(spec, _PLACE, {})
     require_guard_in_kubernetes(spec.serve)
-    api = KubernetesApi.connect()
-    jobs = RayJobs(api, console.say)
+    jobs = RayJobs.connected(console.say)
     overlay = jobs.overlay()
     require_releasable(spec, jobs)
-    return {"endpoint": promote(spec, console, deploy=_deploys(api, overlay))}
+    return {"endpoint": promote(spec, console, deploy=_deploys(jobs.api, overlay))}
 
 
 def _deploys(api: KubernetesApi, overlay: Overlay) -> Deploy:
     return lambda spec, model, console: serve_model(spec, model, api, overlay, console)
 
 
-def arguments_of(service: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _arguments(service: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Arguments of its application, as `serving.app` takes them; raises ResourceError where it is none of raymill's."""
     try:
         [application] = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"]

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 # What Go's YAML reads as a number or a yes or no, and Python's, which quotes what it would misread itself, as a text.
-# Source: `resolve.go` of go-yaml v2.
-_MISREAD = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?0o[0-7_]+|[yYnN]")
+# Source: `resolve.go` of go-yaml v2, which reads over underlines.
+_MISREAD = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?0[xXbBoO][0-9a-fA-F]+|[yYnN]")
 
 
 class _Readable(yaml.SafeDumper):
@@ -21,7 +21,7 @@ class _Readable(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else "'" if _MISREAD.fullmatch(text) else None
+    style = "|" if "\n" in text else "'" if _MISREAD.fullmatch(text.replace("_", "")) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

@@ -42,10 +42,8 @@ def submit(arguments: argparse.Namespace, console: Console, output: Output) -> d
     _refuse_once(arguments)
     if _serves(arguments):
         require_guard_in_kubernetes(spec.serve)
-    api = KubernetesApi.connect()
-    jobs = RayJobs(api, console.say)
-    if not jobs.answers():  # or two minutes might pass without a word
-        console.say("waiting for Kubernetes, which doesn't answer")
+    jobs = RayJobs.connected(console.say)
+    api = jobs.api
     if arguments.command == "undeploy":
         return _undeploy(spec, api, console)
     if _releases(arguments):

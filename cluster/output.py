@@ -24,7 +24,7 @@ class Output:
         self._is_lost = False
 
     def text(self, text: str) -> None:
-        self._stream.write(text)
+        self._print(text)
 
     def report(self, report: dict[str, Any], code: int = 0) -> None:
         """Prints the one object; a second report, of how a held endpoint ended, is not printed."""
@@ -48,9 +48,12 @@ class Output:
             self._lose(error)
 
     def _lose(self, error: OSError | None) -> None:
-        if error is not None and not self._is_lost:
+        """A reader that has seen enough, as `head`, misses nothing."""
+        if error is None or isinstance(error, BrokenPipeError) or self._is_lost:
+            return
+        self._is_lost = True
+        with suppress(OSError):  # of a standard error that is the same file
             self._console.say(f"WARNING: standard output takes no more: {error.strerror}.")
-            self._is_lost = True
 
 
 def settle(stream: TextIO) -> OSError | None:

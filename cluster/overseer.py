@@ -90,7 +90,8 @@ class Overseer:
         doubted = doubt(sight)
         if doubted is not None and not self._doubts:
             _LOG.warning(doubted)
-        if self._doubts and doubted is None and sight.still_s <= sight.stuck_s:
+        all_move = len(sight.beats) == sight.workers and sight.still_s <= sight.stuck_s
+        if self._doubts and doubted is None and all_move:
             _LOG.warning("the ranks move again")
         self._doubts = doubted is not None
 

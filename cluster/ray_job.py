@@ -111,11 +111,9 @@ def _cluster(order: JobOrder, template: RayTemplate, settings: JobSettings) -> d
     require_room(template.groups, template.head_resources, asks_of(order.spec, last), template.place)
     if order.standing is not None:
         return {"clusterSelector": {"ray.io/cluster": order.standing}}
-    pods = {
-        group.name: (_least_pods(order.spec, last, group) if settings.queue else 0, most)
-        for group in template.groups
-        if (most := _most_pods(order.spec, last, group))
-    }
+    groups = [(group, most) for group in template.groups if (most := _most_pods(order.spec, last, group))]
+    least = _least_pods(order.spec, last, [group for group, _ in groups]) if settings.queue else {}
+    pods = {group.name: (least.get(group.name, 0), most) for group, most in groups}
     spec = template.spec(pods, {SPEC: order.spec.name})
     spec.pop("gcsFaultToleranceOptions", None)  # a job dies with its head, where its driver is
     if settings.queue:
@@ -128,19 +126,21 @@ def _cluster(order: JobOrder, template: RayTemplate, settings: JobSettings) -> d
     }
 
 
-def _least_pods(spec: Spec, last: str, group: WorkerGroup) -> int:
-    """How many pods of a group a job in a queue has from its admission to its end.
+def _least_pods(spec: Spec, last: str, groups: Sequence[WorkerGroup]) -> dict[str, int]:
+    """How many pods of each group a job in a queue has from its admission to its end: one, or for all least workers.
 
     With a head alone it would be admitted where its workers never could be, and two that have a head each would wait
     for each other's.
     """
     recipe = spec.train
-    on_gpus = recipe.gpus_per_worker > 0
-    trains = any(ask.what == "training worker" for ask in asks_of(spec, last))
-    holds = group.holds(recipe.cpus_asked, recipe.gpus_per_worker)
-    if trains and holds and on_gpus == bool(group.resources["GPU"]):
-        return group.pods_for(recipe.cpus_asked, recipe.gpus_per_worker, recipe.least_workers)
-    return 1
+    least = {group.name: 1 for group in groups}
+    left = recipe.least_workers if any(ask.what == "training worker" for ask in asks_of(spec, last)) else 0
+    for group in groups:
+        room = group.room_for(recipe.cpus_asked, recipe.gpus_per_worker)
+        if left > 0 and room and bool(recipe.gpus_per_worker) == bool(group.resources["GPU"]):
+            least[group.name] = group.pods_for(recipe.cpus_asked, recipe.gpus_per_worker, left)
+            left -= int(room) * least[group.name]
+    return least
 
 
 def _most_pods(spec: Spec, last: str, group: WorkerGroup) -> int:

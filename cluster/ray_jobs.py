@@ -41,6 +41,14 @@ class RayJobs:
     say: Callable[[str], None]
     patience_s: float = _PATIENCE_S  # for `answers`
 
+    @classmethod
+    def connected(cls, say: Callable[[str], None]) -> RayJobs:
+        """Those of the current context; says where nobody answers, or two minutes might pass without a word."""
+        jobs = cls(KubernetesApi.connect(), say)
+        if not jobs.answers():
+            say("waiting for Kubernetes, which doesn't answer")
+        return jobs
+
     @property
     def address(self) -> str:
         return KUBERNETES

@@ -35,11 +35,13 @@ def endpoint_objects(
 ) -> list[dict[str, Any]]:
     """The RayService, its budget, and where the spec asks for gRPC the Service that leads there.
 
-    Raises what `ray_service` raises.
+    Where there can be one worker only a budget would keep its node for ever. Raises what `ray_service` raises.
     """
-    beside = [disruption_budget(spec.name, template.namespace)]
+    endpoint = ray_service(spec, model, template, gateway_class)
+    (group,) = (group for group in template.groups if group.name == CPU_GROUP)
+    beside = [disruption_budget(spec.name, template.namespace)] if group.most > 1 else []
     beside += [grpc_service(spec.name, template.namespace)] if _speaks_grpc(spec) else []
-    return [ray_service(spec, model, template, gateway_class), *beside]
+    return [endpoint, *beside]
 
 
 def ray_service(spec: Spec, model: ServedModel, template: RayTemplate, gateway_class: str = "") -> dict[str, Any]:

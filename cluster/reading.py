@@ -182,9 +182,7 @@ def unseen(shown: str, text: str) -> str:
 def _store_for(arguments: argparse.Namespace, spec: Spec, console: Console) -> Store:
     """The store. Raises ResourceError where the cluster that `--on` names means another one by its URI."""
     if arguments.on is not None:
-        api = elsewhere(arguments.on, console)
-        if replace(api, patience_s=_PATIENCE_S).answers():
-            require_store_here(spec, api)
+        require_store_here(spec, elsewhere(arguments.on, console))
     return _store(spec)
 
 

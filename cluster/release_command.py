@@ -30,6 +30,9 @@ def deploy_beside(spec: Spec, arguments: argparse.Namespace, console: Console) -
 
 def act(arguments: argparse.Namespace, console: Console, output: Output) -> dict[str, Any]:
     spec = load_spec(arguments.spec, arguments.overrides)
+    if arguments.on is not None:
+        there = by_name("cluster.elsewhere:elsewhere")(arguments.on, console)
+        by_name("cluster.elsewhere:require_store_here")(spec, there)
     if arguments.action == "promote":
         from cluster.endpoint import require
 

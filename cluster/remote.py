@@ -70,9 +70,7 @@ def watch(submission: Submission, spec: Spec, command: str, console: Console) ->
         if isinstance(error, MachineError):
             raise
         raise MachineError(error.what, f"{error.fix} The same command continues.") from error  # its address was right
-    if job.status == _CANCELLED and report:
-        console.say(f"{job.id} was cancelled")
-    return _ending(job, report)
+    return _ending(job, report, console)
 
 
 def _whole(report: str) -> str:
@@ -151,10 +149,11 @@ def _last_step(arguments: argparse.Namespace) -> str:
     return "serve" if arguments.command == "deploy" else str(arguments.command)
 
 
-def _ending(job: Job, report: str) -> dict[str, Any]:
+def _ending(job: Job, report: str, console: Console) -> dict[str, Any]:
     """The report of a job that succeeded. Raises what became of another."""
     found: dict[str, Any] = json.loads(report or "{}")
-    if job.status == _CANCELLED and "error" in found:  # it has said so itself
+    if job.status == _CANCELLED and "error" in found:  # it has said why it ended, and not who asked for that
+        console.say(f"{job.id} was cancelled")
         raise EndedElsewhere(found, Interrupted.exit_code)
     if job.status == _CANCELLED:
         raise Interrupted(f"The job {job.id} was cancelled.", "Type the same command to continue.")

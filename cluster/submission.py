@@ -81,7 +81,7 @@ class Submission:
             time.sleep(_POLL_S)
 
     def said(self) -> str:
-        """What the job has said so far, its report too, without Ray's own lines."""
+        """What the job has said so far, its report too, without Ray's own lines and advice for where it ran."""
         lines = self.api.log(self.id).splitlines(keepends=True)
         return "".join(line for line in lines if not _NOT_FOR_HERE.match(line))
 

@@ -31,13 +31,13 @@ class WorkerGroup:
     def of(cls, declared: Mapping[str, Any]) -> WorkerGroup:
         return cls(name=declared["groupName"], resources=resources_of(declared), most=int(declared["maxReplicas"]))
 
-    def holds(self, cpus: float, gpus: float) -> bool:
-        """Whether a pod has room for a process with so much."""
-        return places(self.resources, {"CPU": cpus, "GPU": gpus}) > 0
+    def room_for(self, cpus: float, gpus: float) -> float:
+        """How many processes with so much each a pod holds: infinitely many where they ask for nothing."""
+        return places(self.resources, {"CPU": cpus, "GPU": gpus})
 
     def pods_for(self, cpus: float, gpus: float, count: int) -> int:
         """How many pods hold so many processes with so much each, at most as many as there may be."""
-        room = places(self.resources, {"CPU": cpus, "GPU": gpus})
+        room = self.room_for(cpus, gpus)
         return min(self.most, math.ceil(count / room)) if room else self.most
 
 

@@ -156,7 +156,8 @@ class Bucket:
                 objects = [{"Key": each} for each in batch]
                 answer = service().client.delete_objects(Bucket=self.name, Delete={"Objects": objects, "Quiet": True})
             for error in answer.get("Errors", ()):
-                raise OSError(f"{error['Key']} was not deleted: {error.get('Message') or error['Code']}")
+                kind = Refused if error["Code"] in _DENIED else OSError
+                raise kind(f"{error['Key']} was not deleted: {error.get('Message') or error['Code']}")
 
     def check(self, folder: str) -> None:
         """Whether an object may be written, read and deleted in a folder now: StoreError says at once why not."""
@@ -179,8 +180,8 @@ class Bucket:
         endpoint = service().endpoint
         if isinstance(error, Unanswered):
             fix = "Start it, or correct AWS_ENDPOINT_URL; then type the command again."
-            late = f"the S3 service at {endpoint} doesn't answer within {CHECK_ANSWERS_WITHIN_S} s: {error}."
-            return StoreError(f"{self.uri}: {late}", fix)
+            late = f" within {CHECK_ANSWERS_WITHIN_S} s" if "timeout" in str(error).lower() else ""
+            return StoreError(f"{self.uri}: the S3 service at {endpoint} doesn't answer{late}: {error}.", fix)
         if isinstance(error, FileNotFoundError):
             fix = "Correct its name, or make it; then type the command again."
             return StoreError(f"There is no bucket {self.uri} at {endpoint}.", fix)

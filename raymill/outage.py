@@ -18,7 +18,7 @@ from raymill.bucket import Unanswered
 
 WAITS_S = 120.0
 LOGGER = "raymill.store"
-# What `Outages` says, at the end of a line: the place, and whether it is away or back.
+# What `Outages` says of a place that is away, or back, at the end of a line.
 SAID = re.compile(r"(?P<place>\S+://\S+) is (?P<state>away|back) (?:\(|after ).*$")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 # pyarrow's words (its errors are plain OSErrors) for what may pass: no connection, or an answer that says "not now".

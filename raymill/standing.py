@@ -112,25 +112,20 @@ class JobStanding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointStanding:
-    """What an endpoint serves, `started` in UTC, and what it does now: `state` says why it answers nobody."""
+    """The version that an endpoint is to serve, whether that answers now, and in words what it does.
+
+    `started` is in UTC, None where nobody keeps it.
+    """
 
     url: str
     version: str
-    started: str
+    started: str | None
     answers: bool
     state: str
 
     def __str__(self) -> str:
-        return f"{self.url}: version {self.version}, started {self.started}, {self.state}"
-
-    @classmethod
-    def recorded(cls, store: Store, name: str, *, answers: bool) -> EndpointStanding | None:
-        """What the record in a store says, if there is one."""
-        path = f"endpoints/{name}.json"
-        if not store.exists(path):
-            return None
-        told = {key: store.read_json(path)[key] for key in ("url", "version", "started")}
-        return cls(**told, answers=answers, state="answers" if answers else "does not answer from here")
+        started = f", started {self.started}" if self.started else ""
+        return f"{self.url}: version {self.version}{started}, {self.state}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ def test_a_process_must_fit_on_one_node() -> None:
     )
     with pytest.raises(ResourceError, match=r"^One training worker asks for 3 CPUs .* the largest of 2 has 2 CPUs"):
         here.require(3, 0, what="training worker")
-    for nodes in ([], [{"CPU": 0.0}]):  # a head that takes no work is no measure
+    for nodes in ([], [{"CPU": 0.0, "memory": 8e9, "node:10.0.0.1": 1.0}]):  # a head that takes no work is no measure
         with pytest.raises(ResourceError, match="no node has them: there is no autoscaler"):
             Capacity(nodes=nodes).require(1, 0)
 

@@ -305,6 +305,25 @@ def test_a_full_disk_below_both_streams_fails_only_what_was_there_to_print(job: 
     assert said.stderr == b"WARNING: standard output takes no more: No space left on device.\n"
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_a_reader_that_has_seen_enough_is_no_failure(both: bool) -> None:
+    program = """if True:
+        import sys
+        import cluster.cli
+        def logs(arguments, console, output):
+            output.text("a line\\n" * 100_000)
+            return {}
+        cluster.cli._command = lambda arguments: logs
+        sys.exit(cluster.cli.main(["logs", "spec.yaml"]))
+    """
+    reads, writes = os.pipe()
+    os.close(reads)
+    stderr = writes if both else subprocess.PIPE
+    ended = subprocess.run([sys.executable, "-c", program], stdout=writes, stderr=stderr)
+    os.close(writes)
+    assert (ended.returncode, ended.stderr or b"") == (0, b"")
+
+
 def test_help_says_which_commands_take_the_steps_before_them() -> None:
     for name in ("train", "evaluate", "promote"):
         assert "not done" in str(commands_of(_parser())[name].description)

@@ -17,7 +17,8 @@ from cluster.ray_service import endpoint_objects
 from tests.ray_clusters import spec_in_a_bucket, template
 from tests.unit.test_overlay import needs_kubectl
 
-NO_TEXTS = ("1e5", "7e-3", "0o17", "y", "n", "Y", "444079e04123", "0.1", "1_000", "true", "~", "")
+NO_TEXTS = ("1e5", "7e-3", "0o17", "y", "n", "Y", "444079e04123", "0.1", "true", "~", "")
+NO_TEXTS += ("1_000", "0X1F", "0B11", "0O17", "1_0e5", "1e_5", "0_9")
 TEXTS = ("9lives", "c0ffee", "10Gi", "1e5x", "yes-it-is", "0.1.0", "a\nb\n")
 
 

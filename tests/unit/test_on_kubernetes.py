@@ -197,6 +197,15 @@ def test_a_release_in_a_store_that_is_elsewhere_is_refused_before_there_is_a_job
     assert report["error"]["what"].startswith("s3://raymill/far is at http://seaweedfs:8333 for the cluster")
 
 
+@pytest.mark.parametrize("action", ["status", "rollback"])
+def test_nothing_of_a_release_is_asked_or_written_from_here_where_its_store_is_elsewhere(
+    action: str, run: Callable[..., Any], only_there: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["release", action, str(tmp_path / "far.yaml"), "store=s3://raymill/far", "--on", "k8s"])
+    assert (code, only_there) == (2, [])
+    assert "port-forward service/seaweedfs 8333" in capsys.readouterr().err
+
+
 def test_a_job_that_fails_ends_with_its_own_exit_code_and_words(fake: FakeKubernetes, run: Callable[..., Any]) -> None:
     failed = status(jobDeploymentStatus="Failed", jobStatus="FAILED", message="... failed with exit code 2, last ...")
     fake.looks["RayJob"] = [RUNNING, failed]
@@ -498,7 +507,9 @@ def test_status_tells_what_the_endpoint_there_serves_and_does(fake: FakeKubernet
     run("deploy")
     found = run("status")[1]["endpoint"]
     assert (found["url"], found["version"]) == ("http://far-serve-svc.raymill:8000", "3")
-    assert (found["answers"], found["state"]) == (True, "answers")
+    assert (found["answers"], found["state"], found["started"]) == (True, "answers", None)
+    code, report, _ = run("status", "store=elsewhere")
+    assert (code, "follows releases in the store" in report["error"]["what"]) == (2, True)
     service = fake.objects[("RayService", "far")]
     for app, state in (
         ({"status": "DEPLOYING"}, "waits for its replicas, deploying"),

@@ -22,14 +22,17 @@ SIGHT = Sight(crew=CREW, workers=2, age_s=1000, beats=BEATS)
     [
         ([1, 95, 96, 1, 2, 95, 1], ["did not move", "move again", "did not move", "move again"]),
         ([95, STUCK_S + 1], ["did not move"]),  # it is killed, which is said elsewhere
+        ([95, None], ["did not move"]),  # it has ended, and beats no more
     ],
 )
 def test_a_standstill_is_said_once_and_its_end_once(
-    still_s: list[float], said: list[str], monkeypatch: pytest.MonkeyPatch
+    still_s: list[float | None], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[str] = []
     monkeypatch.setattr("cluster.overseer._LOG", SimpleNamespace(warning=heard.append))
     overseer = Overseer("a", CREW, 2, lambda: None, STUCK_S)
     for seconds in still_s:
-        overseer._tell(replace(SIGHT, still_s=seconds))
+        overseer._tell(
+            replace(SIGHT, beats=BEATS[:1], still_s=0) if seconds is None else replace(SIGHT, still_s=seconds)
+        )
     assert all(part in message for part, message in zip(said, heard, strict=True))

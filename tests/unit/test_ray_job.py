@@ -147,6 +147,9 @@ def test_a_queued_job_begins_with_the_workers_without_which_it_would_hold_a_head
     unequal = (group("cpu", "4", 8), group("small", "1", 8))
     both = rendered(groups=unequal, queue="a", train={"workers": 3, "cpus_per_worker": 2})[1]["spec"]["rayClusterSpec"]
     assert [g["minReplicas"] for g in both["workerGroupSpecs"]] == [2, 1]
+    equal = (group("cpu", "4", 2), group("more", "4", 8))
+    both = rendered(groups=equal, queue="a", train={"workers": 6, "cpus_per_worker": 2})[1]["spec"]["rayClusterSpec"]
+    assert [g["minReplicas"] for g in both["workerGroupSpecs"]] == [2, 1]
     limited = rendered(queue="a", limits={"cpus": 4}, train={"workers": 2})[1]["spec"]["rayClusterSpec"]
     assert [(g["minReplicas"], g["maxReplicas"]) for g in limited["workerGroupSpecs"]] == [(1, 1)]
 

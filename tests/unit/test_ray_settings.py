@@ -38,9 +38,12 @@ def test_a_proxys_socket_fits_into_the_108_bytes_of_a_unix_path() -> None:
     assert len(f"/tmp/rm-12345678/{node_id}/admin.sock{temporary}") < 108
 
 
-def test_ray_data_opens_no_log_for_a_pass_however_early_it_was_imported(tmp_path: Path) -> None:
+def test_ray_data_opens_no_log_for_a_pass_however_early_it_was_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import ray.data  # noqa: F401 - as by `python -m jobs.evaluate`, by which it logs all that it does
 
+    monkeypatch.delenv("RAY_DATA_LOGGING_CONFIG", raising=False)  # a session of other tests may be open
     logger = logging.getLogger("ray.data")
     with in_environment({}, own_settings(tmp_path, debug=False)):
         read_data_logging()

@@ -83,8 +83,8 @@ def test_a_cancelled_job_that_has_said_so_is_no_second_error() -> None:
     report = {"error": {"what": "Stopped at once.", "fix": "The same command continues."}}
     job = replace(Mute("http://h").job(ID), status="STOPPED", exit_code=None)
     with pytest.raises(EndedElsewhere) as caught:
-        _ending(job, json.dumps(report))
+        _ending(job, json.dumps(report), Console(io.StringIO()))
     assert (caught.value.report, caught.value.code) == (report, 130)
     for silent in ("", json.dumps({"status": "succeeded"})):
         with pytest.raises(Interrupted, match="was cancelled"):
-            _ending(job, silent)
+            _ending(job, silent, Console(io.StringIO()))

@@ -15,7 +15,9 @@ import torch
 
 from cluster.cli import main
 from cluster.endpoint_record import EndpointRecord
+from cluster.endpoint_standing import standing_of
 from raymill.checkpoint import Checkpoint, Checkpoints
+from raymill.console import Console
 from raymill.evaluation import Evaluation
 from raymill.history import HistoryWriter
 from raymill.job_record import JobRecord
@@ -23,7 +25,7 @@ from raymill.prepared import FORMAT, Prepared
 from raymill.run import Run, Trained
 from raymill.spec import Spec
 from raymill.spec_text import load_spec
-from raymill.standing import EndpointStanding, Standing
+from raymill.standing import Standing
 from raymill.store import Store
 from tests.unit.test_history import record
 from tests.unit.test_prepared import _write as write_dataset
@@ -170,10 +172,12 @@ def test_only_what_bears_the_name_of_the_spec_is_told_in_the_order_of_time(spec:
 
 
 @pytest.mark.parametrize(("answers", "words"), [(True, ", answers"), (False, "does not answer from here")])
-def test_an_endpoint_is_told_as_recorded_and_whether_it_answers(spec: Spec, answers: bool, words: str) -> None:
+def test_an_endpoint_is_told_as_recorded_and_whether_it_answers(
+    spec: Spec, answers: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _record("http://127.0.0.1:8000").write(Store(spec.store))
-    recorded = EndpointStanding.recorded(Store(spec.store), spec.name, answers=answers)
-    standing = Standing.of(spec, recorded)
+    monkeypatch.setattr(EndpointRecord, "is_alive", answers)
+    standing = Standing.of(spec, standing_of(spec, None, Console()))
     line = list(standing.lines())[-1]
     assert line.startswith("endpoint  http://127.0.0.1:8000: version 3, started 2026-01-01T00:00:00+00:00")
     assert line.endswith(words)

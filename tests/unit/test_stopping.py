@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -33,6 +34,15 @@ def test_the_first_signal_asks_and_the_second_raises(first: signal.Signals, seco
     assert shown.getvalue() == "stopping, with a checkpoint if a step is under way; once more to stop at once\n"
 
 
+@pytest.fixture
+def in_a_terminal() -> Iterator[None]:
+    """As without nohup, under which tests may run."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("in_a_terminal")
 def test_a_closed_terminal_asks_as_often_as_it_is_told_of() -> None:
     asked = threading.Semaphore(0)
     with on_interrupt(asked.release, Console(io.StringIO())):
